@@ -1,0 +1,1 @@
+"""dlmd: a local code assistant on masked-diffusion language models (the core package)."""

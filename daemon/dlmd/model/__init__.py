@@ -1,0 +1,6 @@
+"""Weights and network."""
+
+from dlmd.model.dream import Dream, DreamConfig
+from dlmd.model.weights import load
+
+__all__ = ["Dream", "DreamConfig", "load"]

@@ -1,0 +1,1 @@
+"""From a folder with `config.json` and safetensors to a module. Runs no code it finds there."""

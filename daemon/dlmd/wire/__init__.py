@@ -1,0 +1,1 @@
+"""What is said between a client and the daemon, and where they find each other. No torch here."""
