@@ -1,0 +1,269 @@
+"""The one table of models: ids, prompt form, stop text, length policy, licence.
+
+A profile says what a checkpoint's files do not say, or say wrongly. It loads neither torch
+nor a tokenizer, so that the command line and the language server can read it.
+It must not know how decoding uses a fact: it only states the fact, and how sure we are.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+EMBEDDED_FOLDER = Path(__file__).parent / "model" / "embedded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What a request needs to know about one model."""
+
+    name: str
+    repository: str | None
+    licence: str
+    mask_id: int
+    # Labels that mean "nothing here" inside a hole; the first is the trained one.
+    pad_ids: tuple[int, ...]
+    # Goes in front of a canvas, because logits are shifted: position 0 is never a mask.
+    bos_id: int | None
+    eos_id: int | None
+    expand_id: int | None = None
+    # "infill": bare text only. "chat": also follows the chat template; holes stay bare.
+    prompt_form: str = "infill"
+    stop: str | None = "<|endoftext|>"
+    # "padding": surplus masks become pad_ids. "calibrated": the number of masks is searched.
+    # "expand": expand and delete labels. "fixed": as many tokens as were asked for.
+    length_policy: str = "calibrated"
+    context: int
+    # Were these ids seen in the published checkpoint's own files?
+    verified: bool
+    notes: str
+
+
+# The Qwen2.5 vocabulary as Dream extends it. 151667 is free there, and is used twice:
+# DiffuCoder's <|dlm_pad|> (nothing here) and DreamOn's expand label (two masks here).
+_ENDOFTEXT, _BEGINOFTEXT, _MASK, _EXTRA = 151643, 151665, 151666, 151667
+
+_DREAM = Profile(
+    name="dream-v0-7b-instruct",
+    repository="Dream-org/Dream-v0-Instruct-7B",
+    licence="Apache-2.0",
+    mask_id=_MASK,
+    pad_ids=(_ENDOFTEXT,),
+    bos_id=_BEGINOFTEXT,
+    eos_id=_ENDOFTEXT,
+    prompt_form="chat",
+    context=2048,
+    verified=True,
+    notes="Ids from its config.json and tokenizer; context is the documented working "
+    "length, config.json says 131072. Licence as its publishers state it.",
+)
+_DIFFUCODER = replace(
+    _DREAM,
+    name="diffucoder-7b-cpgrpo",
+    repository="apple/DiffuCoder-7B-cpGRPO",
+    licence="apple-amlr",
+    pad_ids=(_EXTRA, _ENDOFTEXT),
+    stop="<|dlm_pad|>",
+    verified=False,
+    notes="151667 is <|dlm_pad|> here, by two third-party readings; config.json keeps "
+    "151643 as padding. Public copies disagree on the licence (apple-amlr, Apache-2.0): "
+    "read it before passing weights on. Trained at 2048 after 4096 in pre-training.",
+)
+_DREAM_CODER = replace(
+    _DREAM,
+    name="dream-coder-7b-instruct",
+    repository="Dream-org/Dream-Coder-v0-Instruct-7B",
+    verified=False,
+    notes="Dream's architecture, shift and tokenizer; ids taken from Dream, its own files "
+    "not read. Its infill puts <|beginoftext|> in front.",
+)
+
+_TABLE = (
+    Profile(
+        name="embedded",
+        repository=None,
+        licence="Apache-2.0",
+        mask_id=3,
+        pad_ids=(0,),
+        bos_id=1,
+        eos_id=2,
+        stop=None,
+        length_policy="padding",
+        context=1024,
+        verified=True,
+        notes="Ships with dlmd; small, for trying and for machines without a GPU.",
+    ),
+    _DIFFUCODER,
+    replace(
+        _DIFFUCODER,
+        name="diffucoder-7b-instruct",
+        repository="apple/DiffuCoder-7B-Instruct",
+    ),
+    replace(
+        _DIFFUCODER,
+        name="diffucoder-7b-base",
+        repository="apple/DiffuCoder-7B-Base",
+        prompt_form="infill",
+        stop="<|endoftext|>",
+        context=4096,
+    ),
+    _DREAM,
+    replace(
+        _DREAM,
+        name="dream-v0-7b-base",
+        repository="Dream-org/Dream-v0-Base-7B",
+        prompt_form="infill",
+        verified=False,
+        notes="Ids taken from Dream Instruct, which shares its tokenizer.",
+    ),
+    _DREAM_CODER,
+    replace(
+        _DREAM_CODER,
+        name="dream-coder-7b-base",
+        repository="Dream-org/Dream-Coder-v0-Base-7B",
+        prompt_form="infill",
+    ),
+    replace(
+        _DREAM_CODER,
+        name="dreamon-7b",
+        repository="Dream-org/DreamOn-v0-7B",
+        prompt_form="infill",
+        expand_id=_EXTRA,
+        length_policy="expand",
+        context=1024,
+        notes="151667 is the expand label here and 151643 inside a hole deletes its "
+        "position, as its published code hard-codes them; weights not read. "
+        "Fine-tuned at 1024 tokens from Dream-Coder.",
+    ),
+    replace(
+        _DREAM_CODER,
+        name="d3llm-coder-7b",
+        repository="d3LLM/d3LLM_Dream_Coder",
+        licence="unknown",
+        notes="Distilled from Dream-Coder for fewer steps; ids taken from there, neither "
+        "its files nor its licence read.",
+    ),
+    Profile(
+        name="open-dcoder-0.5b",
+        repository="fredzzp/open-dcoder-0.5B",
+        licence="unknown",
+        mask_id=151665,
+        pad_ids=(),
+        bos_id=_ENDOFTEXT,
+        eos_id=_ENDOFTEXT,
+        context=2048,
+        verified=False,
+        notes="model_type qwen2, head tied by its base model. Mask is the tokenizer's added "
+        "[MASK], 151665 if it is the first one added: confirm, as also context and "
+        "licence. It uses no BOS; <|endoftext|> only stands before an empty prefix.",
+    ),
+)
+
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in _TABLE}
+
+
+def find(name: str) -> Profile:
+    """The profile of that name, or of that repository id."""
+    wanted = name.casefold()
+    for profile in _TABLE:
+        if wanted in (profile.name, (profile.repository or "").casefold()):
+            return profile
+    known = ", ".join(PROFILES)
+    raise ValueError(
+        f"unknown model {name!r}; known are {known}, or give the path of a model folder"
+    )
+
+
+def for_folder(folder: Path) -> Profile:
+    """The profile of a checkpoint on disk: its name first, then its tokenizer, then its ids."""
+    config = _read(folder / "config.json", required=True)
+    generation = _read(folder / "generation_config.json")
+    tokens = _added_tokens(folder)
+    mask = config.get("mask_token_id", generation.get("mask_token_id"))
+    if mask is None:
+        mask = tokens.get(
+            _content(_read(folder / "tokenizer_config.json").get("mask_token"))
+        )
+    known = _by_name(folder, config) or _by_tokens(tokens)
+    # A folder may bear a known name and hold another vocabulary: then only its own ids count.
+    if (
+        known is not None
+        and known.repository is not None
+        and mask in (None, known.mask_id)
+    ):
+        return known
+    if not isinstance(mask, int):
+        raise ValueError(
+            f"{folder} has no mask_token_id in config.json; dlmd runs masked-diffusion models only"
+        )
+    return _from_ids(folder, config, mask)
+
+
+def _from_ids(folder: Path, config: dict[str, Any], mask: int) -> Profile:
+    """A model the table does not know, or our own: the ids in its config.json are all there is."""
+    pad, bos, eos = (config.get(f"{key}_token_id") for key in ("pad", "bos", "eos"))
+    # A label of its own for padding is how `dlmd pretrain` teaches a model its lengths.
+    own_padding = pad is not None and pad != eos
+    shipped = folder.resolve() == EMBEDDED_FOLDER.resolve()
+    return replace(
+        PROFILES["embedded"],
+        name="embedded" if shipped else folder.resolve().name,
+        licence=PROFILES["embedded"].licence if shipped else "unknown",
+        mask_id=mask,
+        pad_ids=() if pad is None else (pad,),
+        bos_id=bos,
+        eos_id=eos,
+        length_policy="padding" if own_padding else "fixed",
+        context=int(config.get("max_position_embeddings") or 1024),
+        notes=PROFILES["embedded"].notes if shipped else "Ids from its config.json.",
+    )
+
+
+def _by_name(folder: Path, config: dict[str, Any]) -> Profile | None:
+    origin = str(config.get("_name_or_path", ""))
+    # Download caches name a folder models--owner--name, two levels above the files.
+    names = [*reversed(folder.resolve().parts[-3:]), *reversed(origin.split("/"))]
+    tails = {name.rsplit("--", 1)[-1].casefold() for name in names}
+    for profile in _TABLE:
+        if profile.repository and profile.repository.split("/")[-1].casefold() in tails:
+            return profile
+    return None
+
+
+def _by_tokens(tokens: dict[str, int]) -> Profile | None:
+    if tokens.get("<|dlm_pad|>") == _EXTRA:
+        return PROFILES["diffucoder-7b-instruct"]
+    if any("expand" in text and number == _EXTRA for text, number in tokens.items()):
+        return PROFILES["dreamon-7b"]
+    return None
+
+
+def _added_tokens(folder: Path) -> dict[str, int]:
+    found = {
+        str(text): number
+        for text, number in _read(folder / "added_tokens.json").items()
+    }
+    decoder = _read(folder / "tokenizer_config.json").get("added_tokens_decoder", {})
+    return found | {_content(entry): int(number) for number, entry in decoder.items()}
+
+
+def _content(token: Any) -> str:
+    return str(token.get("content", "") if isinstance(token, dict) else token or "")
+
+
+def _read(path: Path, *, required: bool = False) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as missing:
+        if not required:
+            return {}
+        raise ValueError(
+            f"{path.parent} is no model folder: it has no {path.name}"
+        ) from missing
+    except OSError as failure:
+        raise ValueError(f"cannot read {path}: {failure.strerror}") from failure
+    except ValueError as broken:
+        raise ValueError(f"{path} is not valid JSON: {broken}") from broken
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds a JSON {type(value).__name__}, not an object")
+    return value
