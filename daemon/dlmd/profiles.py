@@ -201,7 +201,7 @@ def for_folder(folder: Path) -> Profile:
 
 def _from_ids(folder: Path, config: dict[str, Any], mask: int) -> Profile:
     """A model the table does not know, or our own: the ids in its config.json are all there is."""
-    pad, bos, eos = (config.get(f"{key}_token_id") for key in ("pad", "bos", "eos"))
+    pad, bos, eos = (_id(config, f"{key}_token_id") for key in ("pad", "bos", "eos"))
     # A label of its own for padding is how `dlmd pretrain` teaches a model its lengths.
     own_padding = pad is not None and pad != eos
     shipped = folder.resolve() == EMBEDDED_FOLDER.resolve()
@@ -217,6 +217,13 @@ def _from_ids(folder: Path, config: dict[str, Any], mask: int) -> Profile:
         context=int(config.get("max_position_embeddings") or 1024),
         notes=PROFILES["embedded"].notes if shipped else "Ids from its config.json.",
     )
+
+
+def _id(config: dict[str, Any], key: str) -> int | None:
+    value = config.get(key)
+    # Several ends of text come as a list, the one that ends a text first.
+    first = value[0] if isinstance(value, list) and value else value
+    return first if type(first) is int else None
 
 
 def _by_name(folder: Path, config: dict[str, Any]) -> Profile | None:

@@ -1,0 +1,147 @@
+"""What a user may set once for all: one TOML file, environment, flags.
+
+A flag beats DLMD_<NAME>, which beats config.toml, which beats the default here. Every field
+carries its help; the command line builds its flags from it. Knows neither the wire nor models.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import platformdirs
+
+Device = Literal["auto", "cpu", "cuda"]
+Mode = Literal["exact", "quality", "fast"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The keys of config.toml."""
+
+    model: str = field(
+        default="embedded",
+        metadata={
+            "help": "A name from the table of models, or the path of a model folder."
+        },
+    )
+    device: Device = field(
+        default="auto",
+        metadata={"help": "Where the model runs; auto takes a GPU that has room."},
+    )
+    socket: str | None = field(
+        default=None,
+        metadata={"help": "Unix socket of the daemon, if not in the runtime folder."},
+    )
+    no_start: bool = field(
+        default=False, metadata={"help": "Never start a daemon on demand."}
+    )
+    mode: Mode = field(
+        default="exact",
+        metadata={"help": "How to decode; exact is the published decoder."},
+    )
+    tokens_per_step: float | None = field(
+        default=None,
+        metadata={"help": "Tokens committed at a step; more is faster and worse."},
+    )
+    temperature: float = field(
+        default=0.0,
+        metadata={"help": "0 takes the likeliest token; above it, tokens are drawn."},
+    )
+    top_p: float | None = field(
+        default=None,
+        metadata={"help": "Draw only from the likeliest tokens of this total share."},
+    )
+
+
+FIELDS: dict[str, Field[Any]] = {entry.name: entry for entry in fields(Settings)}
+_TYPES = get_type_hints(Settings)
+_WORDS: dict[str, bool] = dict.fromkeys(
+    ("1", "true", "yes", "on"), True
+) | dict.fromkeys(("0", "false", "no", "off", ""), False)
+
+
+def config_file(env: Mapping[str, str] = os.environ) -> Path:
+    """Where config.toml is looked for."""
+    if folder := env.get("DLMD_CONFIG_DIR"):
+        return Path(folder) / "config.toml"
+    if folder := env.get("XDG_CONFIG_HOME"):
+        return Path(folder) / "dlmd" / "config.toml"
+    return platformdirs.user_config_path("dlmd") / "config.toml"
+
+
+def load(
+    flags: Mapping[str, object] | None = None, env: Mapping[str, str] = os.environ
+) -> Settings:
+    """Settings in force. A flag that is None was not given."""
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    assert given.keys() <= FIELDS.keys(), (
+        f"flags without a setting: {given.keys() - FIELDS.keys()}"
+    )
+    return Settings(**{**_from_file(config_file(env)), **_from_env(env), **given})
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as failure:
+        raise ValueError(f"cannot read {path}: {failure.strerror}") from failure
+    except ValueError as broken:
+        raise ValueError(f"{path} is not valid TOML: {broken}") from broken
+    for key, value in table.items():
+        if key not in FIELDS:
+            raise ValueError(
+                f"{path}: unknown key {key!r}; known keys are {', '.join(FIELDS)}"
+            )
+        table[key] = _checked(value, _TYPES[key], f"{path}: {key}")
+    return table
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in FIELDS:
+        variable = f"DLMD_{name.upper()}"
+        if variable in env:
+            kind = _TYPES[name]
+            found[name] = _checked(_parsed(env[variable], kind), kind, variable)
+    return found
+
+
+def _parsed(text: str, kind: Any) -> object:
+    """Text of the environment as the value it stands for; itself when it stands for none."""
+    if kind is bool:
+        return _WORDS.get(text.strip().casefold(), text)
+    if float in (kind, *get_args(kind)):
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _checked(value: Any, kind: Any, where: str) -> Any:
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        if value in choices:
+            return value
+        raise ValueError(f"{where} is {value!r}, expected {_listed(choices)}")
+    wanted = next(
+        part for part in (get_args(kind) or (kind,)) if part is not type(None)
+    )
+    assert isinstance(kind, (type, UnionType))
+    if wanted is float and type(value) is int:
+        return float(value)
+    # type(), not isinstance: true is an int in Python, and no number to a user.
+    if type(value) is wanted:
+        return value
+    names = {str: "a string", bool: "true or false", float: "a number"}
+    raise ValueError(f"{where} is {value!r}, expected {names[wanted]}")
+
+
+def _listed(choices: tuple[str, ...]) -> str:
+    return ", ".join(choices[:-1]) + f" or {choices[-1]}"
