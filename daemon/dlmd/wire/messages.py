@@ -1,0 +1,158 @@
+"""The messages between a client and the daemon, as msgspec structs told apart by "type".
+
+Field names and types are the wire format: JSON objects, snake_case, unknown fields ignored.
+This file must not know what is legal when (protocol.py), nor which values are in bounds
+(complaints.py).
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+PROTOCOL = 1  # rises when an old client or daemon could no longer follow
+
+Mode = Literal["exact", "quality", "fast"]
+Phase = Literal["loading", "ready", "busy", "failed", "stopping"]
+Code = Literal[
+    "bad_request",
+    "too_large",
+    "cancelled",
+    "superseded",
+    "deadline",
+    "busy",
+    "model",
+    "shutting_down",
+    "version",
+    "internal",
+]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Every bound the daemon holds its clients to; told to them in hello."""
+
+    max_text_chars: int = 8_000_000
+    max_message_bytes: int = 64 * 1024 * 1024  # 8 M characters, JSON-escaped, still fit
+    max_parts: int = 1024
+    max_holes: int = 64
+    max_tokens: int = 1024
+    max_steps: int = 1024
+    max_candidates: int = 8
+    max_temperature: float = 10.0
+    max_deadline_ms: int = 3_600_000
+    max_id_chars: int = 128
+    max_open: int = 64
+
+
+class HoleSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    max_tokens: int | None = None
+    length: int | str | None = None  # a number of tokens, or "auto"
+    initial: str | None = None  # text to start from, for repair
+
+
+class HolePart(Struct, frozen=True, omit_defaults=True):
+    hole: HoleSpec
+
+
+def hole(
+    max_tokens: int | None = None,
+    length: int | str | None = None,
+    initial: str | None = None,
+) -> HolePart:
+    return HolePart(HoleSpec(max_tokens=max_tokens, length=length, initial=initial))
+
+
+class Infill(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="infill",
+):
+    id: str
+    parts: list[str | HolePart]
+    mode: Mode | None = None  # None: the daemon's default
+    steps: int | None = None
+    tokens_per_step: float | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    n: int = 1
+    stream: bool = True
+    priority: Literal["interactive", "batch"] = "interactive"
+    supersedes: str | None = None
+    deadline_ms: int | None = None
+
+
+class Cancel(Struct, frozen=True, kw_only=True, tag_field="type", tag="cancel"):
+    id: str
+
+
+class Status(Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
+    phase: Phase
+    model: str = ""
+    profile: str = ""
+    adapter: str | None = None
+    device: str = ""
+    detail: str = ""
+    bytes_done: int = 0
+    bytes_total: int = 0
+    eta_s: float | None = None
+    fix: str = ""
+
+
+class Hello(Struct, frozen=True, kw_only=True, tag_field="type", tag="hello"):
+    version: str
+    protocol: int = PROTOCOL
+    limits: Limits
+    status: Status
+
+
+class State(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"):
+    id: str
+    candidate: int = 0
+    step: int
+    of: int
+    holes: list[list[str | int]]  # settled text, or a run of n masked tokens
+    confidence: list[list[float]] | None = None
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    holes: list[str]
+    confidence: float | None = None
+    finish: str
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    forwards_full: int = 0
+    forwards_cached: int = 0
+    steps: int = 0
+    ms_first_state: float | None = None
+    ms_total: float | None = None
+
+
+class Result(Struct, frozen=True, kw_only=True, tag_field="type", tag="result"):
+    id: str
+    candidates: list[Candidate]
+    usage: Usage
+
+
+class Failure(Struct, frozen=True, kw_only=True, tag_field="type", tag="failure"):
+    id: str | None
+    code: Code
+    message: str
+
+
+ClientMessage = Infill | Cancel
+ServerMessage = Hello | Status | State | Result | Failure
+
+
+class ProtocolError(ValueError):
+    """A peer said something it may not; str() is one sentence fit to send back."""
+
+    def __init__(
+        self, message: str, *, code: Code = "bad_request", id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code: Code = code
+        self.id = id
