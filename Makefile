@@ -1,0 +1,41 @@
+# One-word targets. `make demo` and `make test` need only Python 3.11+, git and make:
+# each sets up .venv first, and is done with that at once when it stands.
+
+PATH ?= /usr/local/bin:/usr/bin:/bin
+export PATH
+PYTHON_BIN := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test e2e lint types wheel picture clean
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1	/p' Makefile | expand -t 16
+
+venv: ## make .venv, or bring it up to date
+	@sh scripts/setup.sh
+
+demo: venv ## fill a hole in a real file, live, on the model that ships
+	@sh scripts/demo.sh
+
+test: lint types ## everything that needs no editor and no GPU
+	$(PYTHON_BIN) -m pytest -m 'not gpu and not e2e'
+
+e2e: venv ## drive real editors (fetches them first)
+	@bash tests/e2e/run.sh
+
+lint: venv ## ruff: layout and rules
+	$(PYTHON_BIN) -m ruff format --check .
+	$(PYTHON_BIN) -m ruff check .
+
+types: venv ## mypy, strict, on everything that does not import torch
+	$(PYTHON_BIN) -m mypy
+
+wheel: venv ## dist/*.whl and the source archive
+	$(PYTHON_BIN) -m build --outdir dist .
+
+picture: venv ## docs/live.svg, drawn from a real run of the model that ships
+	$(PYTHON_BIN) docs/picture.py docs/live.svg
+
+clean: ## remove everything that is made here, .venv too
+	rm -rf .venv .e2e dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
