@@ -1,0 +1,238 @@
+--- The language server: started once, attached to buffers, asked and told.
+---
+--- Bridges the client's methods between Neovim 0.10 (dot) and 0.11 (colon).
+--- Knows no ghost text; what the server pushes goes to the listeners that
+--- `listen()` was given. Quiet: what goes wrong is kept for `:DlmdStatus`,
+--- and only a missing program is said, once, because nobody else could.
+
+local M = {}
+local H = {
+  name = "dlmd",
+  listeners = {},
+  opened = {}, -- buffer -> its tick when the server was told its text
+  failures = 0,
+  max_failures = 3,
+  told_missing = false,
+  problem = nil,
+}
+
+--- The exact command that brings the missing program.
+M.install = "pipx install dlmd"
+
+--- Start or reuse the server for a buffer; nothing happens for other buffers.
+---@param buffer integer
+---@return boolean attached or about to be
+function M.attach(buffer)
+  local config = require("dlmd").config
+  if not config or not H.wanted(buffer, config) or H.failures >= H.max_failures then
+    return false
+  end
+  if vim.fn.executable(config.cmd[1]) == 0 then
+    H.say_missing(config.cmd[1])
+    return false
+  end
+  if M.of(buffer) then
+    return true
+  end
+  return vim.lsp.start(H.description(buffer, config), { bufnr = buffer, reuse_client = H.is_ours }) ~= nil
+end
+
+--- Call a function as soon as a buffer's client is initialised.
+function M.when_ready(buffer, callback)
+  if M.of(buffer) then
+    return callback()
+  end
+  vim.api.nvim_create_autocmd("LspAttach", {
+    buffer = buffer,
+    callback = function()
+      if M.of(buffer) then
+        callback()
+        return true
+      end
+    end,
+  })
+end
+
+--- The running, initialised client of a buffer.
+---@param buffer integer
+function M.of(buffer)
+  return vim.lsp.get_clients({ bufnr = buffer, name = H.name })[1]
+end
+
+--- Send a request; the handler gets (err, result). Returns what cancels it.
+---@return fun()|nil cancel
+function M.request(buffer, method, params, handler)
+  local client = M.of(buffer)
+  if not client then
+    return nil
+  end
+  local sent, id = H.call(client, "request", method, params, function(err, result)
+    if err then
+      M.note(err.message)
+    end
+    handler(err, result)
+  end, buffer)
+  if not sent then
+    return nil
+  end
+  return function()
+    if not H.call(client, "is_stopped") then
+      H.call(client, "cancel_request", id)
+    end
+  end
+end
+
+--- Run a command of the server without waiting for what it says.
+function M.execute(buffer, command)
+  local params = { command = command.command, arguments = command.arguments }
+  M.request(buffer, "workspace/executeCommand", params, function() end)
+end
+
+--- The cursor as the protocol counts it (UTF-16 unless agreed otherwise).
+function M.position(buffer, window)
+  local client = M.of(buffer)
+  return vim.lsp.util.make_position_params(window or 0, client and client.offset_encoding or "utf-16")
+end
+
+--- A column of the protocol as a byte column of a line.
+function M.byte_column(buffer, line, column)
+  local client = M.of(buffer)
+  local encoding = client and client.offset_encoding or "utf-16"
+  if encoding == "utf-8" then
+    return math.min(column, #line)
+  elseif vim.fn.has("nvim-0.11") == 1 then
+    return vim.str_byteindex(line, encoding, column, false)
+  end
+  local _, utf16_length = vim.str_utfindex(line)
+  local length = encoding == "utf-16" and utf16_length or (vim.str_utfindex(line))
+  return vim.str_byteindex(line, math.min(column, length), encoding == "utf-16")
+end
+
+--- Is a document version the text as it is now? Neovim's versions are its
+--- ticks, except for the first, which 0.10 sends as 0.
+function M.is_current(buffer, version)
+  local tick = vim.api.nvim_buf_get_changedtick(buffer)
+  return version == tick or (version == 0 and H.opened[buffer] == tick)
+end
+
+--- Have a function called with the parameters of a message of the server.
+function M.listen(method, listener)
+  H.listeners[method] = listener
+end
+
+--- Keep a problem for `:DlmdStatus`.
+function M.note(problem)
+  H.problem = problem
+end
+
+--- What is known without asking: the daemon's last status, the last problem,
+--- and whether starting the server was given up.
+function M.report()
+  return { daemon = H.daemon, problem = H.problem, given_up = H.failures >= H.max_failures }
+end
+
+function H.description(buffer, config)
+  local capabilities = vim.lsp.protocol.make_client_capabilities()
+  capabilities.textDocument.inlineCompletion = { dynamicRegistration = false }
+  return {
+    name = H.name,
+    cmd = config.cmd,
+    root_dir = vim.fs.root(buffer, { ".git", "pyproject.toml", "package.json" }),
+    capabilities = capabilities,
+    handlers = H.handlers(),
+    init_options = { liveStates = config.live, startDaemon = config.start_daemon },
+    on_attach = function(_, attached)
+      H.opened[attached] = vim.api.nvim_buf_get_changedtick(attached)
+    end,
+    on_exit = H.on_exit,
+    on_init = function()
+      H.failures = 0
+    end,
+  }
+end
+
+function H.handlers()
+  local function forward(method, default)
+    return function(err, result, context, config)
+      if H.listeners[method] then
+        H.listeners[method](result)
+      end
+      if default then
+        return default(err, result, context, config)
+      end
+    end
+  end
+  return {
+    ["dlmd/state"] = forward("dlmd/state"),
+    ["dlmd/status"] = function(_, result)
+      H.daemon = result
+    end,
+    ["$/progress"] = forward("$/progress", vim.lsp.handlers["$/progress"]),
+    ["workspace/applyEdit"] = H.apply_edit,
+    ["window/showMessage"] = function(_, result)
+      M.note(result.message)
+      return vim.NIL
+    end,
+  }
+end
+
+-- As Neovim's own, but silent, and an edit for an older text is refused
+-- instead of being reported as applied.
+function H.apply_edit(_, params, context)
+  local client = assert(vim.lsp.get_client_by_id(context.client_id))
+  for _, change in ipairs(params.edit.documentChanges or {}) do
+    local document = change.textDocument
+    local buffer = document and vim.uri_to_bufnr(document.uri)
+    if document and type(document.version) == "number" and not M.is_current(buffer, document.version) then
+      return { applied = false, failureReason = "the text changed in the meantime" }
+    end
+  end
+  H.break_undo()
+  local applied, reason = pcall(vim.lsp.util.apply_workspace_edit, params.edit, client.offset_encoding)
+  H.break_undo()
+  return { applied = applied, failureReason = not applied and tostring(reason) or nil }
+end
+
+-- See |undo-break|: what comes next is a step of undo of its own.
+function H.break_undo()
+  vim.go.undolevels = vim.go.undolevels
+end
+
+-- A server that ended is started again by the next keystroke, a few times.
+function H.on_exit(code)
+  if code ~= 0 then
+    H.failures = H.failures + 1
+    M.note(("the language server ended with code %d"):format(code))
+  end
+end
+
+function H.wanted(buffer, config)
+  if not vim.api.nvim_buf_is_loaded(buffer) or vim.bo[buffer].buftype ~= "" then
+    return false
+  end
+  local filetype = vim.bo[buffer].filetype
+  if filetype == "" or vim.api.nvim_buf_get_name(buffer) == "" then
+    return false
+  end
+  return #config.filetypes == 0 or vim.list_contains(config.filetypes, filetype)
+end
+
+function H.is_ours(client)
+  return client.name == H.name
+end
+
+function H.say_missing(program)
+  if not H.told_missing then
+    H.told_missing = true
+    vim.notify(("(dlmd) no program `%s` on PATH; install it with: %s"):format(program, M.install), vim.log.levels.WARN)
+  end
+end
+
+function H.call(client, method, ...)
+  if vim.fn.has("nvim-0.11") == 1 then
+    return client[method](client, ...)
+  end
+  return client[method](...)
+end
+
+return M

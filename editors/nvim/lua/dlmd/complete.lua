@@ -1,0 +1,98 @@
+--- `:DlmdComplete`: the body of the function at the cursor, drawn while it denoises.
+---
+--- The server replaces the text itself, in one edit; here is only what is seen
+--- meanwhile. A person asked for this, so failures are said, in one message.
+
+local client = require("dlmd.client")
+local ghost = require("dlmd.ghost")
+
+local M = {}
+local H = { run = nil }
+
+--- Ask for the body of the function at the cursor.
+function M.start()
+  M.cancel()
+  local buffer = vim.api.nvim_get_current_buf()
+  if not client.attach(buffer) then
+    return H.say(require("dlmd.status").line())
+  end
+  local run = { buffer = buffer, place = vim.api.nvim_win_get_cursor(0) }
+  H.run = run
+  H.draw({}, "dlmd: waiting for the language server")
+  client.when_ready(buffer, function()
+    if H.run == run then
+      H.ask(run)
+    end
+  end)
+end
+
+--- Stop; the text stays as it is.
+function M.cancel()
+  local run = H.run
+  if run then
+    H.finish(run)
+    if run.cancel then
+      run.cancel()
+    end
+  end
+end
+
+--- A denoising state (`dlmd/state`): settled text, and how much is still masked.
+function M.state(state)
+  local run = H.run
+  if not run or vim.uri_to_bufnr(state.uri) ~= run.buffer or not client.is_current(run.buffer, state.version) then
+    return
+  end
+  if state.done then
+    ghost.clear(run.buffer)
+  else
+    local row = state.position.line
+    local line = vim.api.nvim_buf_get_lines(run.buffer, row, row + 1, false)[1] or ""
+    run.place = { row + 1, client.byte_column(run.buffer, line, state.position.character) }
+    run.pieces = state.holes[1] or {}
+    H.draw(run.pieces, ("dlmd: step %d of %d"):format(state.step, state.of))
+  end
+end
+
+--- Progress of the server (`$/progress`), for the time before the first state.
+function M.progress(params)
+  local value = params.value
+  if H.run and not H.run.pieces and value.kind ~= "end" then
+    local words = vim.tbl_filter(function(word)
+      return type(word) == "string" and word ~= ""
+    end, { value.title, value.message })
+    H.draw({}, "dlmd: " .. table.concat(words, ", "))
+  end
+end
+
+function H.ask(run)
+  local params = client.position(run.buffer)
+  run.cancel = client.request(run.buffer, "workspace/executeCommand", {
+    command = "dlmd.completeFunction",
+    arguments = { params.textDocument.uri, params.position },
+  }, function(err, result)
+    if H.run ~= run then
+      return
+    end
+    H.finish(run)
+    local reason = err and err.message or (result and not result.applied and result.reason)
+    if reason and reason ~= "cancelled" then
+      H.say(reason)
+    end
+  end)
+end
+
+function H.draw(pieces, note)
+  ghost.draw(H.run.buffer, H.run.place[1] - 1, H.run.place[2], pieces, note)
+end
+
+function H.finish(run)
+  H.run = nil
+  ghost.clear(run.buffer)
+end
+
+function H.say(sentence)
+  vim.notify("(dlmd) " .. sentence, vim.log.levels.WARN)
+end
+
+return M
