@@ -74,9 +74,9 @@ def _usable_id(id: Any, limits: Limits) -> str | None:
     return id if id.isprintable() else None
 
 
-_SHORT = reprlib.Repr(  # a peer's value may be huge, or nested without end
-    maxstring=48, maxlong=48, maxother=48, maxlist=3, maxdict=2, maxlevel=2
-)
+_SHORT = reprlib.Repr()  # a peer's value may be huge, or nested without end
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 48
+_SHORT.maxlist = _SHORT.maxdict = _SHORT.maxlevel = 2
 
 
 def shown(value: object) -> str:
