@@ -146,11 +146,14 @@ def install() -> None:
 
 
 def usable() -> bool:
-    """Whether .venv's Python runs here: a moved or half-made one has no pip."""
-    if not PYTHON.exists() or not (VENV / "pyvenv.cfg").exists():
+    """Whether .venv was made here and its pip runs: scripts in a moved one do not."""
+    settings = VENV / "pyvenv.cfg"
+    if not settings.is_file() or str(VENV) not in settings.read_text():
+        return False
+    if not PYTHON.exists():
         return False
     run = subprocess.run(pip("--version"), env=environment(), capture_output=True)
-    return run.returncode == 0 and str(VENV) in run.stdout.decode(errors="replace")
+    return run.returncode == 0
 
 
 def main() -> int:
