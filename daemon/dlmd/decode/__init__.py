@@ -1,0 +1,31 @@
+"""From parts of text and a model to filled holes. Tensors only: no threads, no sockets."""
+
+from dlmd.decode.canvas import Canvas, Hole, Part, Pieces, splice
+from dlmd.decode.commit import schedule
+from dlmd.decode.infill import Frame, InfillSettings, infill
+from dlmd.decode.published import (
+    DecodeSettings,
+    choose,
+    denoise,
+    score,
+    step,
+)
+from dlmd.decode.tokenizer import Tokenizer
+
+__all__ = [
+    "Canvas",
+    "DecodeSettings",
+    "Frame",
+    "Hole",
+    "InfillSettings",
+    "Part",
+    "Pieces",
+    "Tokenizer",
+    "choose",
+    "denoise",
+    "infill",
+    "schedule",
+    "score",
+    "splice",
+    "step",
+]
