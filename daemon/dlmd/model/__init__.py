@@ -1,6 +1,7 @@
 """Weights and network."""
 
+from dlmd.model.config import read_config
 from dlmd.model.dream import Dream, DreamConfig
-from dlmd.model.weights import load, read_config
+from dlmd.model.weights import load
 
 __all__ = ["Dream", "DreamConfig", "load", "read_config"]

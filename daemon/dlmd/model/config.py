@@ -1,0 +1,155 @@
+"""The numbers of a model folder's `config.json`, or a clear refusal.
+
+Reads Dream, DiffuCoder and Qwen2-shaped folders. `auto_map`, which names code to run, is
+never followed. Whatever our one module does not compute is refused here, by name. Must
+not open weights.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dlmd.model.dream import DreamConfig
+
+MODEL_TYPES = ("Dream", "dream", "qwen2")
+SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+)
+
+
+def read_config(path: str | Path) -> DreamConfig:
+    """The network's shape from the `config.json` of a model folder."""
+    folder = Path(path)
+    with readable(folder):
+        if not folder.exists():
+            raise ValueError(
+                f"no folder at {folder}; pass the folder that holds config.json"
+            )
+        if not folder.is_dir():
+            raise ValueError(
+                f"{folder} is a file; pass the folder that holds config.json"
+            )
+        if not (folder / "config.json").exists():
+            raise ValueError(
+                f"no config.json in {folder}; pass a model folder with config.json "
+                "and *.safetensors"
+            )
+    raw = read_json(folder / "config.json")
+    refuse_other_networks(folder, raw)
+    numbers = {key: positive(folder, raw, key) for key in SIZES}
+    if numbers["hidden_size"] % numbers["num_attention_heads"] or (
+        numbers["num_attention_heads"] % numbers["num_key_value_heads"]
+    ):
+        raise ValueError(
+            f"the head counts in {folder}/config.json do not divide; hidden_size must be "
+            "a multiple of num_attention_heads, and that of num_key_value_heads"
+        )
+    rope = raw.get("rope_parameters") or {}
+    return DreamConfig(
+        **numbers,
+        mask_token_id=mask_id(folder, raw, numbers["vocab_size"]),
+        pad_token_id=one_id(raw, "pad_token_id"),
+        bos_token_id=one_id(raw, "bos_token_id"),
+        eos_token_id=one_id(raw, "eos_token_id"),
+        rope_theta=float(raw.get("rope_theta") or rope.get("rope_theta") or 10000.0),
+        rms_norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
+        max_position_embeddings=positive(folder, raw, "max_position_embeddings", 2048),
+        tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
+    )
+
+
+def refuse_other_networks(folder: Path, raw: dict) -> None:
+    """Say so when the config asks for anything our one module does not compute."""
+    kind = raw.get("model_type")
+    if kind not in MODEL_TYPES:
+        remote = " (its own code, named under auto_map, is never run)"
+        raise ValueError(
+            f"{folder} holds a model of type {kind!r}{remote if 'auto_map' in raw else ''}; "
+            "dlmd runs Dream and DiffuCoder models: pass the folder of one"
+        )
+    scaling = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
+    rope_type = scaling.get("rope_type", scaling.get("type", "default"))
+    wrong = {
+        "rope scaling": bool(scaling) and rope_type != "default",
+        f"hidden_act {raw.get('hidden_act')!r}": raw.get("hidden_act", "silu")
+        != "silu",
+        "a sliding attention window": bool(raw.get("use_sliding_window")),
+        "quantised weights": bool(raw.get("quantization_config")),
+        "a head_dim of its own": raw.get("head_dim") is not None
+        and raw["head_dim"] * raw.get("num_attention_heads", 0)
+        != raw.get("hidden_size"),
+    }
+    for what, is_wrong in wrong.items():
+        if is_wrong:
+            raise ValueError(
+                f"{folder}/config.json asks for {what}, which dlmd does not compute; "
+                "use the plain bf16 or float32 release of the model"
+            )
+
+
+def positive(folder: Path, raw: dict, key: str, default: int | None = None) -> int:
+    value = raw.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"{key} in {folder}/config.json is {value!r}; expected a whole number of at "
+            "least 1: download the folder again"
+        )
+    return value
+
+
+def one_id(raw: dict, key: str) -> int | None:
+    """Several ends of text come as a list, the one that ends a text first."""
+    value = raw.get(key)
+    first = value[0] if isinstance(value, list) and value else value
+    return first if isinstance(first, int) else None
+
+
+def mask_id(folder: Path, raw: dict, vocab_size: int) -> int:
+    """`mask_token_id`, or for Qwen2-shaped folders the id of the tokenizer's mask token."""
+    found = raw.get("mask_token_id")
+    if found is None and (folder / "tokenizer_config.json").exists():
+        tokens = read_json(folder / "tokenizer_config.json")
+        mask = tokens.get("mask_token")
+        content = mask.get("content") if isinstance(mask, dict) else mask
+        for token, entry in (tokens.get("added_tokens_decoder") or {}).items():
+            if content is not None and entry.get("content") == content:
+                found = int(token)
+    if not isinstance(found, int) or not 0 <= found < vocab_size:
+        raise ValueError(
+            f"{folder} names no mask token below {vocab_size} (mask_token_id is {found!r}); "
+            "dlmd runs masked-diffusion models: pass the folder of one"
+        )
+    return found
+
+
+def read_json(file: Path) -> dict:
+    with readable(file):
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{file} is not valid JSON ({error}); download it again"
+            ) from None
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"{file} holds no JSON object but a {type(found).__name__}; download it again"
+        )
+    return found
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(
+            f"cannot read {path} ({error.strerror}); check that it is there and that "
+            "you may read it"
+        ) from None
