@@ -7,7 +7,6 @@ It must not know dlmd's Lua: tests see keys, cells, buffers and files.
 """
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +50,11 @@ class Screen:
 
     def on_grid_scroll(self, *arguments: int) -> None:
         _grid, top, bottom, left, right, rows, _columns = arguments
-        order = range(top, bottom - rows) if rows > 0 else range(bottom - 1, top - rows - 1, -1)
+        order = (
+            range(top, bottom - rows)
+            if rows > 0
+            else range(bottom - 1, top - rows - 1, -1)
+        )
         for row in order:
             self.cells[row][left:right] = self.cells[row + rows][left:right]
             self.groups[row][left:right] = self.groups[row + rows][left:right]
@@ -156,6 +159,18 @@ class Editor:
                     drawn = "\n".join(self.screen.lines())
                     raise AssertionError(f"waited in vain for {what}; screen:\n{drawn}")
 
+    def wait_lua(self, source: str) -> None:
+        """Until Lua in the editor returns something true; Neovim itself waits."""
+        body = f"local function done() {source} end return (vim.wait(..., done, 10))"
+        assert self.lua(body, int(DEADLINE_S * 1000)), f"waited in vain: {source}"
+
+    def ghost_marks(self) -> list[object]:
+        """Everything the plugin has drawn, on the screen or off it."""
+        return self.lua(
+            """local space = vim.api.nvim_get_namespaces().dlmd
+            return vim.api.nvim_buf_get_extmarks(0, space, 0, -1, {})"""
+        )
+
     def wait_for_ghost(self, *rows: str) -> None:
         self.wait(lambda: self.ghost() == list(rows), f"ghost text {rows}")
 
@@ -170,7 +185,3 @@ class Editor:
         assert not self.call("nvim_get_mode")["blocking"]
         with self._changed:
             assert self.screen.lines()[-1] == ""
-
-
-def neovim() -> str:
-    return os.environ["NVIM"]

@@ -154,9 +154,7 @@ end
 function H.handlers()
   local function forward(method, default)
     return function(err, result, context, config)
-      if H.listeners[method] then
-        H.listeners[method](result)
-      end
+      H.tell(method, result)
       if default then
         return default(err, result, context, config)
       end
@@ -176,6 +174,12 @@ function H.handlers()
   }
 end
 
+function H.tell(method, params)
+  if H.listeners[method] then
+    H.listeners[method](params)
+  end
+end
+
 -- As Neovim's own, but silent, and an edit for an older text is refused
 -- instead of being reported as applied.
 function H.apply_edit(_, params, context)
@@ -190,6 +194,7 @@ function H.apply_edit(_, params, context)
   H.break_undo()
   local applied, reason = pcall(vim.lsp.util.apply_workspace_edit, params.edit, client.offset_encoding)
   H.break_undo()
+  H.tell("workspace/applyEdit", params)
   return { applied = applied, failureReason = not applied and tostring(reason) or nil }
 end
 

@@ -16,7 +16,11 @@ function M.start()
   if not client.attach(buffer) then
     return H.say(require("dlmd.status").line())
   end
-  local run = { buffer = buffer, place = vim.api.nvim_win_get_cursor(0) }
+  local run = {
+    buffer = buffer,
+    place = vim.api.nvim_win_get_cursor(0),
+    tick = vim.api.nvim_buf_get_changedtick(buffer),
+  }
   H.run = run
   H.draw({}, "dlmd: waiting for the language server")
   client.when_ready(buffer, function()
@@ -34,6 +38,26 @@ function M.cancel()
     if run.cancel then
       run.cancel()
     end
+  end
+end
+
+--- Is a body being filled?
+function M.running()
+  return H.run ~= nil
+end
+
+--- Text that was typed meanwhile wins over the body that was asked for.
+function M.cancel_if_changed()
+  if H.run and vim.api.nvim_buf_get_changedtick(H.run.buffer) ~= H.run.tick then
+    M.cancel()
+  end
+end
+
+--- The server's edit has come: that change is ours.
+function M.applied()
+  if H.run then
+    ghost.clear(H.run.buffer)
+    H.run.tick = vim.api.nvim_buf_get_changedtick(H.run.buffer)
   end
 end
 

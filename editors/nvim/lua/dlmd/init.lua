@@ -10,6 +10,7 @@
 --- language server does), and speaking up while you type.
 
 local client = require("dlmd.client")
+local complete = require("dlmd.complete")
 local suggest = require("dlmd.suggest")
 
 local M = {}
@@ -69,12 +70,12 @@ end
 
 --- Fill the body of the function at the cursor.
 function M.complete()
-  require("dlmd.complete").start()
+  complete.start()
 end
 
 --- Stop filling.
 function M.cancel()
-  require("dlmd.complete").cancel()
+  complete.cancel()
 end
 
 --- Say in one line how things stand.
@@ -85,11 +86,11 @@ end
 -- What the server pushes, to whoever draws it.
 function H.listen()
   client.listen("dlmd/state", function(state)
-    require(state.kind == "function" and "dlmd.complete" or "dlmd.suggest").state(state)
+    local whose = state.kind == "function" and complete or suggest
+    whose.state(state)
   end)
-  client.listen("$/progress", function(params)
-    require("dlmd.complete").progress(params)
-  end)
+  client.listen("$/progress", complete.progress)
+  client.listen("workspace/applyEdit", complete.applied)
 end
 
 function H.watch()
@@ -103,13 +104,11 @@ function H.watch()
   on({ "TextChangedI", "InsertEnter" }, function(event)
     H.typed(event.buf)
   end)
-  on("LspAttach", function(event)
-    if vim.api.nvim_get_mode().mode:sub(1, 1) == "i" and event.buf == vim.api.nvim_get_current_buf() then
-      H.typed(event.buf)
-    end
-  end)
   on("CursorMovedI", suggest.dismiss_if_moved)
-  on({ "InsertLeave", "CompleteChanged", "TextChangedP", "BufLeave", "WinLeave", "VimSuspend" }, suggest.dismiss)
+  -- Not InsertLeave: <C-c> leaves without it.
+  vim.api.nvim_create_autocmd("ModeChanged", { group = group, pattern = "i*:[^i]*", callback = suggest.dismiss })
+  on({ "CompleteChanged", "TextChangedP", "BufLeave", "WinLeave", "VimSuspend" }, suggest.dismiss)
+  on({ "TextChanged", "TextChangedI", "TextChangedP" }, complete.cancel_if_changed)
   on("ColorScheme", require("dlmd.ghost").highlights)
 end
 
@@ -117,8 +116,7 @@ function H.typed(buffer)
   if not M.config.auto or vim.bo[buffer].buftype ~= "" then
     return suggest.dismiss()
   end
-  client.attach(buffer)
-  if client.of(buffer) then
+  if client.attach(buffer) then
     suggest.schedule(M.config.debounce_ms)
   else
     suggest.dismiss()

@@ -29,14 +29,16 @@ function M.schedule(wait_ms, kind)
   timer:start(wait_ms, 0, vim.schedule_wrap(function()
     if H.timer == timer then
       H.close_timer()
-      H.ask(kind or AUTOMATIC)
+      H.when_ready(kind or AUTOMATIC)
     end
   end))
 end
 
 --- Ask now, as a person who pressed a key for it.
 function M.now()
-  M.schedule(0, INVOKED)
+  if client.attach(vim.api.nvim_get_current_buf()) then
+    M.schedule(0, INVOKED)
+  end
 end
 
 --- Remove the suggestion, and whatever was under way to become one.
@@ -97,11 +99,21 @@ function M.state(state)
   end
 end
 
-function H.ask(kind)
-  if not H.place or not H.can_show() then
-    return M.dismiss()
-  end
+-- The first keystrokes come before the server has answered its first message.
+function H.when_ready(kind)
   local place = H.place
+  client.when_ready(place.buffer, function()
+    if H.place ~= place then
+      return -- superseded
+    elseif H.can_show() then
+      H.ask(place, kind)
+    else
+      M.dismiss()
+    end
+  end)
+end
+
+function H.ask(place, kind)
   local params = client.position(place.buffer)
   params.context = { triggerKind = kind }
   H.cancel = client.request(place.buffer, "textDocument/inlineCompletion", params, function(_, result)

@@ -1,0 +1,31 @@
+"""A room for an editor: folders of its own, a daemon of its own, nothing of the user's.
+
+Everything under test is real (Neovim, the language server over stdio, the daemon on its
+socket); only the weights are fake, and one scenario has real ones. `make e2e` names the
+Neovim in NVIM; without it these tests are not collected.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.room import Room
+
+collect_ignore_glob = [] if os.environ.get("NVIM") else ["test_*.py"]
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    # Not tmp_path: its length leaves no room for the name of a socket.
+    folder = Path(tempfile.mkdtemp(prefix="dlmd e2e "))
+    made = Room(folder=folder, python=Path(sys.executable))
+    try:
+        yield made
+    finally:
+        made.close()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,124 @@
+"""The folders, environment and daemon of one end-to-end test.
+
+Knows how the parts are started and ended. It must not know Neovim's drawing (editor.py)
+nor what is asserted. The daemon is always the one the language server starts on demand;
+what is changed is only which program that is, and that its process id is written down,
+so that a test can kill it and nothing outlives the test. Paths hold a space on purpose.
+"""
+
+import json
+import os
+import signal
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.e2e.editor import Editor
+
+REPOSITORY = Path(__file__).parents[2]
+PLUGIN = REPOSITORY / "editors" / "nvim"
+
+# A screen without a line that changes by itself, so that any message is seen there.
+# The groups are defined before setup(): a user's own colour has to win over our link.
+INIT = """
+vim.opt.runtimepath:prepend({plugin})
+vim.o.swapfile = false
+vim.o.showmode = false
+vim.o.showcmd = false
+vim.o.ruler = false
+vim.opt.shortmess:append("F")
+for number, group in ipairs({{ "DlmdGhost", "DlmdMask", "DlmdNote" }}) do
+  vim.api.nvim_set_hl(0, group, {{ fg = number }})
+end
+vim.cmd({before})
+require("dlmd").setup({setup})
+"""
+
+# The `dlmd` that is first on PATH: the real program, but for the daemon it starts.
+PROGRAM = """\
+import sys
+from dlmd.cli import main
+from dlmd.wire import discovery
+
+daemon = {daemon!r} or discovery.DAEMON
+discovery.DAEMON = ("sh", "-c", 'echo $$ >>"$0"; exec "$@"', {pids!r}, *daemon)
+sys.argv[0] = "dlmd"
+main()
+"""
+
+
+class Room:
+    def __init__(self, *, folder: Path, python: Path):
+        self.folder = folder
+        self.python = python
+        self.project = folder / "my project"
+        self.pids = folder / "pids"
+        for name in ("home", "run", "my project", "bin"):
+            (folder / name).mkdir(mode=0o700)
+        self.env = {
+            "HOME": str(folder / "home"),
+            "PATH": f"{folder}/bin:/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "TERM": "xterm-256color",
+            "DLMD_RUNTIME_DIR": str(folder / "run"),
+            "OMP_NUM_THREADS": "1",
+        }
+        self.use_embedded_model()
+
+    def file(self, name: str, content: bytes) -> Path:
+        path = self.project / name
+        path.write_bytes(content)
+        return path
+
+    def open(self, path: Path, *, setup: str = "{}", before: str = "") -> Editor:
+        """Neovim on a file; `setup` is Lua, `before` an Ex command run before it."""
+        init = self.folder / "init.lua"
+        init.write_text(
+            INIT.format(plugin=_lua(PLUGIN), before=_lua(before), setup=setup)
+        )
+        argv = [os.environ["NVIM"], "--embed", "-u", str(init), "-i", "NONE", str(path)]
+        return Editor(argv, self.env, self.project)
+
+    def use_embedded_model(self) -> None:
+        self._write_program(())
+
+    def use_fake_model(self, table: Mapping[str, str], *, delay_ms: int = 1) -> None:
+        """The daemon answers from a table: text before the hole -> what fills it."""
+        path = self.folder / "table.json"
+        path.write_text(json.dumps(table))
+        fake = ["env", f"PYTHONPATH={REPOSITORY}", str(self.python)]
+        fake += ["-m", "tests.fakes.daemon", "--table", str(path)]
+        self._write_program((*fake, "--delay-ms", str(delay_ms)))
+
+    def kill_daemon(self) -> None:
+        """As the kernel does when memory runs out: no goodbye."""
+        assert self.started() == 1
+        self._kill()
+
+    def started(self) -> int:
+        """How many daemons were started."""
+        return len(self.pids.read_text().split()) if self.pids.exists() else 0
+
+    def close(self) -> None:
+        if self.started():
+            self._kill()
+
+    def _kill(self) -> None:
+        for pid in self.pids.read_text().split():
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def _write_program(self, daemon: tuple[str, ...]) -> None:
+        body = self.folder / "program.py"
+        body.write_text(PROGRAM.format(daemon=daemon, pids=str(self.pids)))
+        program = self.folder / "bin" / "dlmd"
+        # -P: the folder of the script is no place to import from.
+        program.write_text(f'#!/bin/sh\nexec "{self.python}" -P "{body}" "$@"\n')
+        program.chmod(stat.S_IRWXU)
+
+
+def _lua(value: object) -> str:
+    """A Lua string literal."""
+    return json.dumps(str(value), ensure_ascii=False)

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# What `make e2e` runs: real editors, driven by tests/e2e.
+#
+# As root on a machine with apt it installs the Debian packages it needs and unpacks
+# Neovim 0.10.4, our floor, into .e2e/ (kept between runs). Elsewhere, name one:
+# NVIM=/path/to/nvim make e2e. The newest Neovim is tried too and reported, not
+# required: its suite moves. The last lines are pytest's own, and decide.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+python=.venv/bin/python
+[ -x "$python" ] || { echo "e2e: no $python; run make venv first" >&2; exit 1; }
+
+# apt's own lists may be older than the mirror, so they are renewed before anything is installed.
+install() {
+  local missing=()
+  command -v patchelf >/dev/null || missing+=(patchelf)
+  [ -r /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then return; fi
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -qq update
+  [ ${#missing[@]} -eq 0 ] || apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+drive() { NVIM=$1 "$python" -m pytest tests/e2e -m e2e "${@:2}"; }
+
+newest=
+if [ -z "${NVIM:-}" ]; then
+  [ -x .e2e/nvim-trixie/usr/bin/nvim ] || install
+  NVIM=$(bash tests/e2e/fetch_nvim.sh trixie .e2e/nvim-trixie)
+  newest=$(bash tests/e2e/fetch_nvim.sh forky .e2e/nvim-forky 2>/dev/null) || echo "e2e: no newer Neovim to be had today"
+fi
+
+if [ -n "$newest" ]; then
+  name=$("$newest" --version | head -n 1)
+  if drive "$newest" >.e2e/newest.log 2>&1; then
+    echo "e2e: $name: all scenarios hold"
+  else
+    echo "e2e: $name: some scenarios do not hold, see .e2e/newest.log (not required)"
+  fi
+fi
+
+echo "e2e: $("$NVIM" --version | head -n 1)"
+drive "$NVIM" "$@"
