@@ -15,9 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_SOCKET_PATH_BYTES = (
-    103  # sun_path holds 104 with its final zero on macOS, 108 on Linux
-)
+# sun_path holds 104 bytes with its final zero on macOS, 108 on Linux.
+_SOCKET_PATH_BYTES = 103
 
 
 class DiscoveryError(ValueError):
@@ -44,7 +43,8 @@ def runtime_path() -> Path:
 def _private_folder(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # of what kind is checked below
+            path.mkdir(mode=0o700)
     except OSError as error:
         raise unusable(path, error) from error
     check_private(path)
@@ -113,14 +113,15 @@ def accepts(path: Path) -> bool:
 @contextlib.contextmanager
 def locked(name: str, timeout: float) -> Iterator[bool]:
     path = runtime_dir() / name
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise unusable(path, error) from error
-    try:
-        yield _acquired(descriptor, time.monotonic() + timeout)
-    finally:
-        os.close(descriptor)  # lets go of the lock as well
+    with contextlib.ExitStack() as stack:
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+            descriptor = os.open(path, flags, 0o600)
+            stack.callback(os.close, descriptor)  # lets go of the lock as well
+            held = _acquired(descriptor, time.monotonic() + timeout)
+        except OSError as error:
+            raise unusable(path, error) from error
+        yield held
 
 
 def _acquired(descriptor: int, deadline: float) -> bool:
