@@ -126,12 +126,21 @@ def heading(status: Status) -> Text:
     return line
 
 
+def loading(status: Status) -> str:
+    """How far the model is loaded."""
+    share = f"{status.bytes_done / 1e6:.0f} of {status.bytes_total / 1e6:.0f} MB"
+    left = "" if status.eta_s is None else f", {status.eta_s:.0f} s left"
+    return (
+        f"loading the model: {share}{left}"
+        if status.bytes_total
+        else "loading the model"
+    )
+
+
 def waiting(status: Status) -> Text:
     """What there is to wait for, while no state has come yet."""
-    if status.phase != "loading":
-        return Text(f"waiting: {status.phase}", "dim")
-    text = f"loading the model {megabytes(status.bytes_done, status.bytes_total)}"
-    return Text(text + (f", {status.eta_s:.0f} s left" if status.eta_s else ""), "dim")
+    said = loading(status) if status.phase == "loading" else f"waiting: {status.phase}"
+    return Text(said, "dim")
 
 
 def progress(state: State) -> Text:
@@ -182,10 +191,6 @@ def finished(shown: Excerpt, status: Status, result: Result) -> Group:
 def printable(text: str) -> str:
     """Text that moves no cursor and reverses no line."""
     return text.translate(_UNSAFE)
-
-
-def megabytes(done: int, total: int) -> str:
-    return f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
 
 
 def _timed(what: str, ms: float | None) -> str:

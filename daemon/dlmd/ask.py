@@ -1,0 +1,162 @@
+"""What the command line asks of the daemon: to be there, to fill holes, to say how it is, to stop.
+
+An infill is silent, or drawn in a terminal while it denoises; leaving early, by Ctrl-C too,
+cancels it on the daemon. Must not know flags or files.
+"""
+
+import asyncio
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from dlmd.settings import Settings
+from dlmd.terminal import excerpt, finished, view
+from dlmd.wire import discovery
+from dlmd.wire.client import Client, Endpoint
+from dlmd.wire.discovery import Discovery
+from dlmd.wire.protocol import Infill, Result, State, Status
+
+Message = State | Result
+
+
+def reach(settings: Settings, announce: Callable[[str], None]) -> Endpoint | None:
+    """Where to ask: the socket that was named, or the daemon that runs, started if it may be."""
+    if settings.socket is not None:
+        return Endpoint(socket=Path(settings.socket))
+    if settings.no_start and discovery.read() is None:
+        raise ValueError(
+            "no daemon runs and none may be started on demand; start one with `dlmd serve`"
+        )
+    discovery.ensure_daemon(announce=announce)
+    return None
+
+
+async def fill(request: Infill, endpoint: Endpoint | None) -> tuple[Status, Result]:
+    """The result, and who gave it."""
+    async with Client.connect(endpoint) as client:
+        async for message in client.infill(request):
+            if isinstance(message, Result):
+                return client.status, message
+    raise AssertionError("an infill ends with a result or an exception")
+
+
+async def fill_drawn(
+    request: Infill, endpoint: Endpoint | None, console: Console, delay_s: float
+) -> tuple[Status, Result]:
+    """The same, with every state drawn; `delay_s` slows the drawing and nothing else."""
+    shown = excerpt(request.parts)
+    seen: list[State] = []
+    done: Result | None = None
+
+    def picture() -> RenderableType:
+        if done is not None:
+            return finished(shown, client.status, done)
+        before, now = [None, None, *seen][-2:]
+        return view(shown, client.status, before, now)
+
+    async with Client.connect(endpoint) as client:
+        # Live redraws by itself too: the model may still be loading, with progress to show.
+        with Live(console=console, get_renderable=picture) as live:
+            async for message in paced(client.infill(request), delay_s):
+                if isinstance(message, State):
+                    seen.append(message)
+                else:
+                    done = message
+                live.refresh()
+    assert done is not None, "an infill ends with a result or an exception"
+    return client.status, done
+
+
+async def paced(
+    messages: AsyncGenerator[Message, None], delay_s: float
+) -> AsyncGenerator[Message, None]:
+    """Messages at the pace of a viewer.
+
+    Reading never waits for drawing, because a slow reader misses states. Without a delay, a
+    state that a newer one has overtaken is skipped.
+    """
+    arrived: asyncio.Queue[Message | None] = asyncio.Queue()
+
+    async def read() -> None:
+        try:
+            async for message in messages:
+                arrived.put_nowait(message)
+        finally:
+            arrived.put_nowait(None)
+
+    reader = asyncio.create_task(read())
+    try:
+        while (message := await arrived.get()) is not None:
+            overtaken = not delay_s and not arrived.empty()
+            if isinstance(message, Result) or not overtaken:
+                yield message
+                await asyncio.sleep(delay_s)
+        await reader
+    finally:
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+        await messages.aclose()
+
+
+async def status(endpoint: Endpoint | None) -> Status:
+    async with Client.connect(endpoint) as client:
+        return client.status
+
+
+def stop(found: Discovery, timeout: float = 30.0) -> None:
+    """End the daemon gracefully, and be sure that it is the daemon: its socket names its pid."""
+    # A handle, not a number: it can never mean a later process with the same number.
+    process = os.pidfd_open(found.pid) if hasattr(os, "pidfd_open") else None
+    try:
+        with discovery.connect_socket(found.socket) as connection:
+            answering = _peer_pid(connection)
+        if answering != found.pid:
+            raise ValueError(
+                f"process {answering} answers at {found.socket}, the discovery file names "
+                f"{found.pid}; stop that process yourself"
+            )
+        if process is None:
+            os.kill(found.pid, signal.SIGTERM)
+        else:
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+        if not _ended(found.pid, process, timeout):
+            raise ValueError(
+                f"the daemon (process {found.pid}) did not stop within {timeout:g} s; "
+                f"end it with `kill -9 {found.pid}`"
+            )
+    finally:
+        if process is not None:
+            os.close(process)
+
+
+def _peer_pid(connection: socket.socket) -> int:
+    """The process that listens at the other end, in the kernel's words."""
+    if sys.platform == "darwin":
+        local_peerpid = (0, 2)  # SOL_LOCAL, LOCAL_PEERPID of sys/un.h
+        return int(connection.getsockopt(*local_peerpid))
+    peer = connection.getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+    )
+    return int(struct.unpack("3i", peer)[0])
+
+
+def _ended(pid: int, process: int | None, timeout: float) -> bool:
+    if process is not None:
+        return bool(select.select([process], [], [], timeout)[0])
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False

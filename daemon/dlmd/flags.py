@@ -1,0 +1,75 @@
+"""Command-line flags out of dataclass fields: help and default stand in one place.
+
+Used for the settings, and for the runnables of other packages, whose flags are known only
+once these are imported. Knows dataclasses and typer; must not know any one command.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from dlmd.settings import FIELDS
+
+Config = TypeVar("Config")
+
+
+def setting(name: str) -> Any:
+    """The option of one setting; None stands for: not given on this command line."""
+    entry = FIELDS[name]
+    silent = entry.default is None or entry.default is False
+    known = "" if silent else f"  [default: {entry.default}]"
+    return typer.Option(_flag(entry), help=entry.metadata["help"] + known)
+
+
+def run_with_flags(
+    run: Callable[[Config], object],
+    kind: Callable[..., Config],
+    context: typer.Context,
+    *,
+    positional: str | None = None,
+) -> None:
+    """Parse the rest of the command line into a `kind`, a dataclass, and run it.
+
+    All fields but the positional one are flags. A number that comes back is the exit code.
+    """
+
+    def command(**values: Any) -> None:
+        done = run(kind(**values))
+        raise typer.Exit(done if isinstance(done, int) else 0)
+
+    types = get_type_hints(kind)
+    parameters = [
+        _parameter(entry, types[entry.name], is_flag=entry.name != positional)
+        for entry in fields(kind)  # type: ignore[arg-type]
+    ]
+    command.__doc__ = context.command.help
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    app.command()(command)
+    app(args=context.args, prog_name=context.command_path)
+
+
+def _parameter(entry: Field[Any], kind: Any, *, is_flag: bool) -> inspect.Parameter:
+    about = entry.metadata.get("help")
+    info = (
+        typer.Option(_flag(entry), help=about)
+        if is_flag
+        else typer.Argument(help=about)
+    )
+    default = inspect.Parameter.empty if entry.default is MISSING else entry.default
+    return inspect.Parameter(
+        entry.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, info],
+    )
+
+
+def _flag(entry: Field[Any]) -> str:
+    return "--" + entry.name.replace("_", "-")
