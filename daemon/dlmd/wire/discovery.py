@@ -143,9 +143,9 @@ def start_lock(timeout: float = 30.0) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def daemon_lock() -> Iterator[None]:
+def daemon_lock(timeout: float = 0.0) -> Iterator[None]:
     """Held by the daemon as long as it lives; the kernel lets go of it on any death."""
-    with locked("daemon.lock", 0.0) as held:
+    with locked("daemon.lock", timeout) as held:
         if not held:
             other = read()
             who = f" (process {other.pid}, socket {other.socket})" if other else ""

@@ -1,0 +1,121 @@
+"""The real Backend: a model folder, a device, and requests as decode understands them.
+
+Imports torch only when load() is called on the engine's thread, so that the daemon answers
+at once. What is wrong with the folder's config or name shows before, at construction.
+Must not know queues, clients or sockets.
+"""
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+from dlmd.profiles import EMBEDDED_FOLDER, PROFILES, find, for_folder
+from dlmd.serve.engine import Description, Frame
+from dlmd.settings import Settings
+from dlmd.wire.protocol import HolePart, HoleSpec, Infill
+
+WARM_UP = Infill(
+    id="warm-up",
+    parts=["def f(x):\n    ", HolePart(HoleSpec(length=4)), "\n"],
+    steps=1,
+    mode="exact",
+)
+
+
+class ModelBackend:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folder = folder_of(settings.model)
+        self.profile = for_folder(self.folder)
+        self.device = ""
+        self._model: Any = None
+        self._tokenizer: Any = None
+
+    def describe(self) -> Description:
+        named = self.settings.model in PROFILES
+        model = self.settings.model if named else str(self.folder)
+        return {"model": model, "profile": self.profile.name, "device": self.device}
+
+    def load(self, progress: Callable[[int, int], None]) -> None:
+        # Before torch is there, which takes seconds: the first word about how much comes.
+        progress(
+            0, sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
+        )
+        import torch
+
+        from dlmd.decode import Tokenizer
+        from dlmd.model import load
+
+        self.device = device_of(self.settings.device)
+        dtype = torch.float32 if self.device == "cpu" else torch.bfloat16
+        self._tokenizer = Tokenizer.load(self.folder)
+        self._model = load(
+            self.folder, device=self.device, dtype=dtype, progress=progress
+        )
+        # The first forward allocates and picks kernels; no request should wait for that.
+        for _ in self.infill(WARM_UP):
+            pass
+
+    def infill(self, request: Infill) -> Generator[Frame, None, None]:
+        from dlmd.decode import Hole, infill
+
+        parts = [
+            part if isinstance(part, str) else Hole(**hole_fields(part.hole))
+            for part in request.parts
+        ]
+        settings = infill_settings(request, self.settings)
+        yield from infill(self._model, self._tokenizer, self.profile, parts, settings)
+
+
+def folder_of(model: str) -> Path:
+    """The folder of a name from the table, or of a path."""
+    if model == "embedded":
+        return EMBEDDED_FOLDER
+    path = Path(model).expanduser()
+    if model not in PROFILES and (path.exists() or "/" in model):
+        return path
+    profile = find(model)
+    raise ValueError(
+        f"the weights of {profile.name} are not part of dlmd; download "
+        f"{profile.repository} (licence: {profile.licence}) and give its folder as model"
+    )
+
+
+def device_of(wanted: str) -> str:
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "device is cuda, but PyTorch finds no CUDA GPU here; use auto or cpu, or "
+            "mend the driver"
+        )
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def hole_fields(spec: HoleSpec) -> dict[str, Any]:
+    return {
+        "max_tokens": spec.max_tokens,
+        "length": "auto" if spec.length is None else spec.length,
+        "initial": spec.initial,
+    }
+
+
+def infill_settings(request: Infill, defaults: Settings) -> Any:
+    """The request's choices, and the daemon's own where it made none."""
+    from dlmd.decode import InfillSettings
+
+    paced = request.steps is not None or request.tokens_per_step is not None
+    heat = request.temperature
+    return InfillSettings(
+        mode=request.mode or defaults.mode,
+        steps=request.steps,
+        tokens_per_step=request.tokens_per_step if paced else defaults.tokens_per_step,
+        temperature=defaults.temperature if heat is None else heat,
+        top_p=defaults.top_p if request.top_p is None else request.top_p,
+        seed=request.seed,
+        n=request.n,
+    )

@@ -1,0 +1,149 @@
+"""A backend without weights: text by table, frames that look like a model's.
+
+The fill of a hole is looked up by the text before it (the longest key that this text ends
+with). Masks settle over several steps, in an order that depends on the fill alone, each
+with a confidence; every step counts as one forward. Pure Python: no torch, no decode.
+"""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+
+from dlmd.serve.engine import Description
+from dlmd.wire.protocol import HolePart, HoleSpec, Infill
+
+TOKEN = re.compile(r"\n *| ?\w+| ?[^\w\s]|\s+")
+DEFAULT_FILL = "return value"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeFrame:
+    candidate: int
+    step: int
+    of: int
+    holes: list[list[str | int]]
+    confidence: list[list[float]]
+    texts: list[str] | None
+    finish: str
+    forwards: int
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeBackend:
+    """`before_forward(n)` runs before the n-th forward (from 1): block, count or raise in it."""
+
+    table: Mapping[str, str] = field(default_factory=dict)
+    default: str = DEFAULT_FILL
+    delay_s: float = 0.0  # of each forward
+    steps: int | None = None  # None: one token per step
+    load_s: float = 0.0
+    load_error: Exception | None = None
+    before_forward: Callable[[int], None] = lambda n: None
+    forwards: int = 0
+
+    def load(self, progress: Callable[[int, int], None]) -> None:
+        for tenth in range(11):
+            progress(tenth * 100, 1000)
+            time.sleep(self.load_s / 11)
+            if self.load_error is not None and tenth == 5:
+                raise self.load_error
+
+    def describe(self) -> Description:
+        return {"model": "fake", "profile": "fake", "device": "none"}
+
+    def infill(self, request: Infill) -> Generator[FakeFrame, None, None]:
+        fills, finish = [], "stop"
+        for before, spec in holes_of(request):
+            tokens, cut = shaped(self.fill_for(before), spec)
+            fills.append(tokens)
+            finish = "length" if cut else finish
+        used = 0
+        for candidate in range(request.n):
+            order = commit_order(fills)
+            steps = self._steps(request, len(order))
+            for step in range(1, steps + 1):
+                self._forward()
+                used += 1
+                settled = frozenset(order[: len(order) * step // steps])
+                drawn = [drawing(tokens, i, settled) for i, tokens in enumerate(fills)]
+                last = step == steps
+                yield FakeFrame(
+                    candidate=candidate,
+                    step=step,
+                    of=steps,
+                    holes=[pieces for pieces, _ in drawn],
+                    confidence=[sure for _, sure in drawn],
+                    texts=["".join(tokens) for tokens in fills] if last else None,
+                    finish=finish if last else "",
+                    forwards=used,
+                )
+
+    def fill_for(self, before: str) -> str:
+        keys = [key for key in self.table if before.endswith(key)]
+        return self.table[max(keys, key=len)] if keys else self.default
+
+    def _steps(self, request: Infill, tokens: int) -> int:
+        if request.tokens_per_step is not None:
+            return max(1, round(tokens / request.tokens_per_step))
+        return request.steps or self.steps or max(1, tokens)
+
+    def _forward(self) -> None:
+        self.forwards += 1
+        self.before_forward(self.forwards)
+        time.sleep(self.delay_s)
+
+
+def holes_of(request: Infill) -> list[tuple[str, HoleSpec]]:
+    """Each hole with all text before it."""
+    found, before = [], ""
+    for part in request.parts:
+        if isinstance(part, HolePart):
+            found.append((before, part.hole))
+        else:
+            before += part
+    return found
+
+
+def shaped(fill: str, spec: HoleSpec) -> tuple[list[str], bool]:
+    """The fill's tokens, one per mask: surplus masks turn out empty, missing ones cut it."""
+    tokens = TOKEN.findall(fill)
+    assert "".join(tokens) == fill
+    masks = spec.length if isinstance(spec.length, int) else len(tokens)
+    masks = min(masks, spec.max_tokens or masks)
+    surplus = [""] * max(0, masks - len(tokens))
+    return tokens[:masks] + surplus, masks < len(tokens)
+
+
+def commit_order(fills: list[list[str]]) -> list[tuple[int, int]]:
+    """(hole, token) pairs, surest first; the same for the same fills."""
+    places = [(i, j) for i, tokens in enumerate(fills) for j in range(len(tokens))]
+    return sorted(
+        places, key=lambda at: sureness(fills[at[0]][at[1]], at), reverse=True
+    )
+
+
+def sureness(token: str, at: tuple[int, int]) -> float:
+    digest = hashlib.sha256(f"{token}{at}".encode()).digest()
+    return 0.4 + 0.6 * digest[0] / 255
+
+
+def drawing(
+    tokens: list[str], hole: int, settled: frozenset[tuple[int, int]]
+) -> tuple[list[str | int], list[float]]:
+    """Pieces and their confidence: neighbours of a kind drawn as one."""
+    pieces: list[str | int] = []
+    sure: list[list[float]] = []
+    for at, token in enumerate(tokens):
+        piece: str | int = token if (hole, at) in settled else 1
+        if piece == "":
+            continue
+        number = sureness(token, (hole, at)) if isinstance(piece, str) else 0.0
+        if pieces and type(pieces[-1]) is type(piece):
+            pieces[-1] += piece  # type: ignore[operator]
+            sure[-1].append(number)
+        else:
+            pieces.append(piece)
+            sure.append([number])
+    return pieces, [round(sum(numbers) / len(numbers), 4) for numbers in sure]
