@@ -30,9 +30,9 @@ class Screen:
 
     def apply(self, batches: Sequence[Sequence[Any]]) -> None:
         for name, *calls in batches:
-            handler = getattr(self, f"on_{name}", None)
-            for arguments in calls if handler else ():
-                handler(*arguments)
+            if handler := getattr(self, f"on_{name}", None):
+                for arguments in calls:
+                    handler(*arguments)
 
     def on_hl_attr_define(self, number: int, _rgb: Any, _cterm: Any, info: Any) -> None:
         self.names[number] = {part["hi_name"] for part in info if "hi_name" in part}

@@ -46,7 +46,7 @@ def test_language_server_killed_between_two_keystrokes(room: Room) -> None:
     with room.open(room.file("a.py", b"")) as editor:
         editor.type("ireturn ")
         editor.wait_for_ghost("a + b")
-        editor.lua("vim.lsp.stop_client(vim.lsp.get_clients({ name = 'dlmd' }), true)")
+        editor.lua("vim.lsp.get_clients({ name = 'dlmd' })[1].rpc.terminate()")
         editor.wait_lua("return #vim.lsp.get_clients({ name = 'dlmd' }) == 0")
         editor.type("a")
         editor.wait_for_ghost(" + b")

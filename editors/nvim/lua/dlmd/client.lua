@@ -191,16 +191,18 @@ function H.apply_edit(_, params, context)
       return { applied = false, failureReason = "the text changed in the meantime" }
     end
   end
-  H.break_undo()
+  H.start_undo_step()
   local applied, reason = pcall(vim.lsp.util.apply_workspace_edit, params.edit, client.offset_encoding)
-  H.break_undo()
   H.tell("workspace/applyEdit", params)
   return { applied = applied, failureReason = not applied and tostring(reason) or nil }
 end
 
--- See |undo-break|: what comes next is a step of undo of its own.
-function H.break_undo()
-  vim.go.undolevels = vim.go.undolevels
+-- See |undo-break|. Not in insert mode: Neovim would not save for undo what is
+-- typed next.
+function H.start_undo_step()
+  if vim.api.nvim_get_mode().mode:sub(1, 1) ~= "i" then
+    vim.go.undolevels = vim.go.undolevels
+  end
 end
 
 -- A server that ended is started again by the next keystroke, a few times.
@@ -223,7 +225,7 @@ function H.wanted(buffer, config)
 end
 
 function H.is_ours(client)
-  return client.name == H.name
+  return client.name == H.name and not H.call(client, "is_stopped")
 end
 
 function H.say_missing(program)

@@ -12,6 +12,7 @@ local H = { run = nil }
 --- Ask for the body of the function at the cursor.
 function M.start()
   M.cancel()
+  vim.cmd.stopinsert() -- what is typed now would be one step of undo with the body
   local buffer = vim.api.nvim_get_current_buf()
   if not client.attach(buffer) then
     return H.say(require("dlmd.status").line())

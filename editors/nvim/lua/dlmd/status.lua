@@ -17,7 +17,7 @@ function M.line()
   elseif vim.fn.executable(config.cmd[1]) == 0 then
     return ("no program `%s` on PATH; install it with: %s"):format(config.cmd[1], client.install)
   elseif report.given_up then
-    return ("the language server failed too often: %s; see %s"):format(report.problem, vim.lsp.get_log_path())
+    return ("the language server failed too often: %s; see %s"):format(report.problem, require("vim.lsp.log").get_filename())
   elseif not client.of(buffer) then
     return H.why_not(buffer, config)
   end
