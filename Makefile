@@ -34,7 +34,7 @@ wheel: venv ## dist/*.whl and the source archive
 	$(PYTHON_BIN) -m build --outdir dist .
 
 picture: venv ## docs/live.svg, drawn from a real run of the model that ships
-	$(PYTHON_BIN) docs/picture.py docs/live.svg
+	@PICTURE=docs/live.svg sh scripts/demo.sh
 
 clean: ## remove everything that is made here, .venv too
 	rm -rf .venv .e2e dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,6 +6,7 @@ set -eu
 
 cd -- "${0%/*}/.."
 line=${LINE:-12}
+picture=${PICTURE:-}
 example=examples/demo/interval.py
 
 # Your settings are for your daemon.
@@ -37,7 +38,14 @@ echo "Before: line $line of $example is blank"
 around "$file"
 echo
 dlmd serve --model embedded --detach
-dlmd infill "$file:$line" --delay 60 --write
+if [ -n "$picture" ]; then
+    .venv/bin/python scripts/states.py "$file:$line" --svg "$picture"
+    exit
+elif [ -t 1 ]; then
+    dlmd infill "$file:$line" --delay 60 --write
+else
+    .venv/bin/python scripts/states.py "$file:$line"
+fi
 echo
 echo "After: what the file holds now"
 around "$file"
