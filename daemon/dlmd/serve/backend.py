@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dlmd.profiles import EMBEDDED_FOLDER, PROFILES, find, for_folder
-from dlmd.serve.engine import Description, Frame
+from dlmd.serve.engine import Description
+from dlmd.serve.job import Frame
 from dlmd.settings import Settings
 from dlmd.wire.protocol import HolePart, HoleSpec, Infill
 

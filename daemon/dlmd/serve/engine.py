@@ -7,53 +7,19 @@ Must not know sockets, asyncio, torch or how a frame comes about: that is the Ba
 """
 
 import itertools
-import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable
-from dataclasses import dataclass, field
 from typing import Protocol, TypedDict
 
 import msgspec
 
-from dlmd.wire.protocol import (
-    Candidate,
-    Code,
-    Failure,
-    Infill,
-    Result,
-    State,
-    Status,
-    Usage,
-)
-
-log = logging.getLogger(__name__)
+from dlmd.serve.job import Emit, Frame, Job, explained, result, shown
+from dlmd.wire.protocol import Code, Failure, Infill, Result, State, Status
 
 MAX_OPEN = 256  # requests of all clients together
 STATUS_EVERY_S = 0.1  # while loading
-Emit = Callable[[State | Result | Failure], None]
 Key = tuple[Hashable, str]
-
-
-class Frame(Protocol):
-    """One denoising state of one candidate, as decode's Frame has it."""
-
-    @property
-    def candidate(self) -> int: ...
-    @property
-    def step(self) -> int: ...
-    @property
-    def of(self) -> int: ...
-    @property
-    def holes(self) -> list[list[str | int]]: ...
-    @property
-    def confidence(self) -> list[list[float]]: ...
-    @property
-    def texts(self) -> list[str] | None: ...
-    @property
-    def finish(self) -> str: ...
-    @property
-    def forwards(self) -> int: ...
 
 
 class Description(TypedDict):
@@ -68,25 +34,6 @@ class Backend(Protocol):
     def load(self, progress: Callable[[int, int], None]) -> None: ...
     def describe(self) -> Description: ...
     def infill(self, request: Infill) -> Generator[Frame, None, None]: ...
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Job:
-    """One request between its arrival and its end."""
-
-    client: Hashable
-    request: Infill
-    emit: Emit
-    number: int
-    arrived: float
-    frames: Generator[Frame, None, None] | None = None  # None until its first turn
-    ending: Failure | None = None  # said by any thread, carried out between steps
-    first_state: float | None = None
-    newest: dict[int, Frame] = field(default_factory=dict)  # by candidate
-
-    def done(self) -> bool:
-        final = sum(frame.texts is not None for frame in self.newest.values())
-        return final == self.request.n
 
 
 class _Stopped(Exception):
@@ -225,15 +172,15 @@ class Engine:
             frame = next(job.frames, None)
             assert frame is not None, "the backend ended without a final frame"
         except Exception as error:
-            self._finish(job, _explained(job.request.id, error))
+            self._finish(job, explained(job.request.id, error))
             return
         if job.first_state is None:
             job.first_state = self._clock()
         job.newest[frame.candidate] = frame
         if job.request.stream:
-            job.emit(_state(job.request.id, frame))
+            job.emit(shown(job.request.id, frame))
         if job.done():
-            self._finish(job, _result(job, self._clock()))
+            self._finish(job, result(job, self._clock()))
 
     def _sweep(self) -> bool:
         """Carry out what was asked for since the last step, and deadlines."""
@@ -276,7 +223,7 @@ class Engine:
             return bool(self._jobs)
 
     def _load_failed(self, error: Exception) -> None:
-        failure = _explained("", error)
+        failure = explained("", error)
         with self._changed:
             self._publish(
                 self._status, phase="failed", detail=failure.message, fix=AFTER_FAILURE
@@ -336,57 +283,6 @@ class Engine:
 
 SHUTTING_DOWN = "the daemon is stopping; start it again with `dlmd serve`"
 AFTER_FAILURE = "mend that, then `dlmd stop` and start again"
-
-
-def _state(id: str, frame: Frame) -> State:
-    return State(
-        id=id,
-        candidate=frame.candidate,
-        step=frame.step,
-        of=frame.of,
-        holes=frame.holes,
-        confidence=frame.confidence,
-    )
-
-
-def _result(job: Job, now: float) -> Result:
-    finals = [frame for _, frame in sorted(job.newest.items())]
-    assert job.first_state is not None
-    usage = Usage(
-        forwards_full=max(frame.forwards for frame in finals),
-        steps=max(frame.step for frame in finals),
-        ms_first_state=(job.first_state - job.arrived) * 1000,
-        ms_total=(now - job.arrived) * 1000,
-    )
-    candidates = [_candidate(frame) for frame in finals]
-    return Result(id=job.request.id, candidates=candidates, usage=usage)
-
-
-def _candidate(frame: Frame) -> Candidate:
-    assert frame.texts is not None
-    sure = [number for hole in frame.confidence for number in hole]
-    mean = sum(sure) / len(sure) if sure else None
-    return Candidate(holes=frame.texts, confidence=mean, finish=frame.finish)
-
-
-def _explained(id: str, error: Exception) -> Failure:
-    """One sentence about what the backend raised; its details only to the debug log."""
-    # An exception's text may quote the user's document, so no more than its kind is logged.
-    log.debug("the backend failed", exc_info=error)
-    if isinstance(error, ValueError):
-        return Failure(id=id, code="bad_request", message=str(error))
-    kind = type(error).__name__
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    where = f"{at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at else "?"
-    log.error("the backend failed with %s at %s", kind, where)
-    first_line = str(error).strip().split("\n")[0][:200]
-    ours = isinstance(error, AssertionError)
-    message = (
-        f"the model failed ({kind}: {first_line}); try again, and see the daemon's log"
-    )
-    return Failure(id=id, code="internal" if ours else "model", message=message)
 
 
 def _discard(message: State | Result | Failure) -> None:
