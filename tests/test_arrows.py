@@ -26,6 +26,8 @@ ARROWS: dict[str, set[str]] = {
     "dlmd.wire": set(),
     "dlmd.holes": {"dlmd.wire"},
     "dlmd.terminal": {"dlmd.wire", "dlmd.holes"},
+    "dlmd.ask": {"dlmd.wire", "dlmd.settings", "dlmd.terminal"},
+    "dlmd.flags": {"dlmd.settings"},
     "dlmd.bench": {"dlmd.wire", "dlmd.settings", "dlmd.profiles", "dlmd.holes"},
     "dlmd.model": {"dlmd.profiles"},
     "dlmd.decode": {"dlmd.model", "dlmd.profiles"},

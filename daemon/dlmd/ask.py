@@ -19,13 +19,14 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from dlmd.settings import Settings
-from dlmd.terminal import excerpt, finished, view
+from dlmd.terminal import excerpt, finished, loading, view
 from dlmd.wire import discovery
 from dlmd.wire.client import Client, Endpoint
 from dlmd.wire.discovery import Discovery
 from dlmd.wire.protocol import Infill, Result, State, Status
 
 Message = State | Result
+SAY_EVERY_S = 2.0
 
 
 def reach(settings: Settings, announce: Callable[[str], None]) -> Endpoint | None:
@@ -38,6 +39,46 @@ def reach(settings: Settings, announce: Callable[[str], None]) -> Endpoint | Non
         )
     discovery.ensure_daemon(announce=announce)
     return None
+
+
+def detach(settings: Settings, announce: Callable[[str], None]) -> Discovery:
+    """Start a daemon in the background and come back when its model can be used."""
+    if found := discovery.read():
+        raise ValueError(
+            f"a daemon already runs (process {found.pid}, socket {found.socket}); use it, "
+            "or type `dlmd stop` first"
+        )
+    # That one must not be started on demand is no reason when somebody demands it.
+    os.environ.pop("DLMD_NO_START", None)
+    command = [
+        *discovery.DAEMON,
+        "--model",
+        settings.model,
+        "--device",
+        settings.device,
+    ]
+    if settings.socket is not None:
+        command += ["--socket", settings.socket]
+    found = discovery.ensure_daemon(command, announce=announce)
+    asyncio.run(ready(Endpoint(socket=found.socket), announce))
+    return found
+
+
+async def ready(endpoint: Endpoint | None, announce: Callable[[str], None]) -> Status:
+    """Wait until the model is loaded, saying now and then how far it is."""
+    said = time.monotonic()
+    async with Client.connect(endpoint) as client:
+        async for seen in client.watch_status():
+            if seen.phase in ("ready", "busy"):
+                return seen
+            if seen.phase != "loading":
+                raise ValueError(
+                    ". ".join(filter(None, (seen.detail, seen.fix))) or seen.phase
+                )
+            if time.monotonic() - said > SAY_EVERY_S:
+                said = time.monotonic()
+                announce(loading(seen))
+    raise AssertionError("a status comes, or the connection ends with an exception")
 
 
 async def fill(request: Infill, endpoint: Endpoint | None) -> tuple[Status, Result]:

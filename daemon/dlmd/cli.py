@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlmd.flags import run_with_flags, setting
-from dlmd.settings import Mode, load
+from dlmd.settings import Device, Mode, load
 
 if TYPE_CHECKING:
     from dlmd.holes import Document
@@ -75,6 +75,33 @@ def _root(
 
         print(f"dlmd {discovery.version()}")
         raise typer.Exit
+
+
+@app.command()
+def serve(
+    model: Annotated[str | None, setting("model")] = None,
+    device: Annotated[Device | None, setting("device")] = None,
+    socket: Socket = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Come back once the model is loaded.")
+    ] = False,
+) -> None:
+    """Run the daemon: it keeps the model loaded for the terminal and for editors."""
+    settings = load({"model": model, "device": device, "socket": socket})
+    if detach:
+        from dlmd import ask
+
+        found = ask.detach(settings, announce)
+        print(f"ready on {found.socket} (process {found.pid}); end it with `dlmd stop`")
+        return
+    from dlmd.serve.backend import ModelBackend
+    from dlmd.serve.engine import Engine
+    from dlmd.serve.server import serve as run
+
+    path = None if settings.socket is None else Path(settings.socket)
+    raise typer.Exit(
+        run(Engine(ModelBackend(settings)), socket=path, announce=announce)
+    )
 
 
 @app.command()
@@ -281,3 +308,16 @@ def pretrain(context: typer.Context) -> None:
     from dlmd_finetune.pretrain import pretrain as train
 
     run_with_flags(train, PretrainConfig, context, positional="corpus")
+
+
+@app.command(**_PASS_ON)
+def bench(context: typer.Context) -> None:
+    """Measure how long the first state and a whole fill take, through the daemon."""
+    from dlmd import ask
+    from dlmd.bench import BenchConfig
+    from dlmd.bench import bench as measure
+
+    def run(config: BenchConfig) -> None:
+        print(measure(config, ask.reach(load(), announce)))
+
+    run_with_flags(run, BenchConfig, context)
