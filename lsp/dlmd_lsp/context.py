@@ -58,7 +58,7 @@ def plan(
     text: str, offset: int, *, manual: bool, ending: str, budget: Budget
 ) -> Ask | Reason:
     """The hole at the cursor. It always ends at the cursor's line or at the text behind it."""
-    before, after = _window(text, offset)
+    before, after = around(text, offset, offset)
     if not manual and not (before.strip() or after.strip()):
         return "empty-document"
     if not manual and _is_word(before[-1:]) and _is_word(after[:1]):
@@ -72,6 +72,17 @@ def plan(
         tokens=budget.line if single_line else budget.block,
         ending=ending,
     )
+
+
+def around(text: str, start: int, end: int) -> tuple[str, str]:
+    """The text before and behind a hole, cut at line borders that typing does not move."""
+    head = max(0, start - REACH) // STRIDE * STRIDE
+    tail = max(0, len(text) - end - REACH) // STRIDE * STRIDE
+    first = text.find("\n", head, start) + 1 if head else 0
+    last = text.rfind("\n", end, len(text) - tail) + 1 if tail else len(text)
+    # Without a border in reach (one endless line), the cut falls inside the line.
+    before, after = text[first or head : start], text[end : last or len(text) - tail]
+    return plain(before), plain(after)
 
 
 def parts(ask: Ask) -> list[str | int]:
@@ -145,15 +156,3 @@ def _overlap(text: str, rest: str) -> int:
 
 def _is_word(character: str) -> bool:
     return character.isalnum() or character == "_"
-
-
-def _window(text: str, offset: int) -> tuple[str, str]:
-    """The text around the cursor, cut at line borders that typing does not move."""
-    head = max(0, offset - REACH) // STRIDE * STRIDE
-    tail = max(0, len(text) - offset - REACH) // STRIDE * STRIDE
-    first = text.find("\n", head, offset) + 1 if head else 0
-    last = text.rfind("\n", offset, len(text) - tail) + 1 if tail else len(text)
-    # Without a border in reach (one endless line), the cut falls inside the line.
-    return plain(text[first or head : offset]), plain(
-        text[offset : last or len(text) - tail]
-    )

@@ -28,7 +28,8 @@ class Options:
     tokens_per_step: float | None = None
     temperature: float | None = None
     top_p: float | None = None
-    socket: str | None = None
+    # The whole command that starts a daemon; None: the one of this installation.
+    daemon_command: tuple[str, ...] | None = None
 
 
 def read(
@@ -61,7 +62,7 @@ def read(
         tokens_per_step=user.tokens_per_step,
         temperature=user.temperature,
         top_p=user.top_p,
-        socket=user.socket,
+        daemon_command=_command(given, complaints),
     )
     return options, complaints
 
@@ -103,4 +104,16 @@ def _pick(
         complaints.append(
             f"{key} is {value!r}, expected one of {', '.join(allowed)}; ignored"
         )
+    return None
+
+
+def _command(given: Mapping[str, Any], complaints: list[str]) -> tuple[str, ...] | None:
+    value = given.get("daemonCommand")
+    if value is None:
+        return None
+    if isinstance(value, list) and value and all(type(word) is str for word in value):
+        return tuple(value)
+    complaints.append(
+        f"daemonCommand is {value!r}, expected a list of strings; ignored"
+    )
     return None

@@ -1,0 +1,147 @@
+"""The one connection to the daemon: made when first needed, made again after it was lost.
+
+Requests of all documents share it. A start that failed is not tried again by typing for a
+while, so that a broken installation does not start a process per keystroke.
+Must not know editors or documents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from dlmd.wire import discovery
+from dlmd.wire.client import Client, DaemonGone
+from dlmd.wire.protocol import Status
+
+T = TypeVar("T")
+
+PAUSE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Away:
+    """No daemon is connected: phase is "starting", "stopped" or "failed"."""
+
+    phase: str
+    detail: str
+
+
+class Link:
+    """Holds a Client for as long as its connection lives."""
+
+    def __init__(
+        self,
+        *,
+        start: bool,
+        command: tuple[str, ...] | None,
+        say: Callable[[str], None],
+        tell: Callable[[Status | Away], None],
+    ) -> None:
+        self._start_allowed = start
+        self._command = command
+        self._say = say
+        self._tell = tell
+        self._ready: asyncio.Future[Client] | None = None
+        self._keepers: set[asyncio.Task[None]] = set()
+        self._not_before = 0.0
+
+    async def client(self, *, explicit: bool) -> Client:
+        """The connected client. ConnectionError or ValueError says in a sentence why not."""
+        ready = self._ready
+        if ready is None or (_settled(ready) and ready.result().gone):
+            loop = asyncio.get_running_loop()
+            ready = self._ready = loop.create_future()
+            keeper = loop.create_task(self._keep(ready, explicit))
+            self._keepers.add(keeper)
+            keeper.add_done_callback(self._keepers.discard)
+        # Whoever asked first may give up; the others still want the connection.
+        return await asyncio.shield(ready)
+
+    async def close(self) -> None:
+        for keeper in list(self._keepers):
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    async def _keep(self, ready: asyncio.Future[Client], explicit: bool) -> None:
+        """Open, hand out, watch the status until the connection ends."""
+        try:
+            async with AsyncExitStack() as stack:
+                client = await self._open(stack, explicit)
+                ready.set_result(client)
+                async for status in client.watch_status():
+                    self._tell(status)
+        except Exception as error:
+            if not ready.done():
+                ready.set_exception(error)
+                # Nobody may be waiting any more, and asyncio would complain about that.
+                ready.exception()
+            if self._ready is ready:
+                self._ready = None
+                gone = isinstance(error, DaemonGone)
+                self._tell(
+                    Away(phase="stopped" if gone else "failed", detail=str(error))
+                )
+        finally:
+            ready.cancel()
+
+    async def _open(self, stack: AsyncExitStack, explicit: bool) -> Client:
+        try:
+            return await stack.enter_async_context(Client.connect())
+        except DaemonGone:
+            loop = asyncio.get_running_loop()
+            if not self._start_allowed or (
+                loop.time() < self._not_before and not explicit
+            ):
+                raise
+            self._not_before = loop.time() + PAUSE_S
+            await self._start()
+            self._not_before = 0.0
+        return await stack.enter_async_context(Client.connect())
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._tell(Away(phase="starting", detail="starting the daemon"))
+
+        def announce(text: str) -> None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._say, text)
+
+        await in_thread(
+            partial(discovery.ensure_daemon, self._command, announce=announce)
+        )
+
+
+def _settled(ready: asyncio.Future[Client]) -> bool:
+    return ready.done() and not ready.cancelled() and ready.exception() is None
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """As asyncio.to_thread, except that a call that hangs does not hold up the exit."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(value: T | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(value)  # type: ignore[arg-type]
+
+    def work() -> None:
+        value, error = None, None
+        try:
+            value = call()
+        except BaseException as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop has closed meanwhile
+            loop.call_soon_threadsafe(settle, value, error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await future
