@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+SHORT_T = 256
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DreamConfig:
@@ -51,7 +53,9 @@ class RMSNorm(nn.Module):
         return self.weight * x32.to(x_BTD.dtype)
 
 
-def rotary(positions_BT: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def rotary(
+    positions_BT: Tensor, head_dim: int, theta: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """Cosine and sine, (B, 1, T, E): computed in float32, then cast, as published."""
     half = torch.arange(0, head_dim, 2, device=positions_BT.device, dtype=torch.float32)
     inverse = 1.0 / (theta ** (half / head_dim))
@@ -65,28 +69,67 @@ def rotate(x_BHTE: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor) -> Tensor:
     return x_BHTE * cos_B1TE + torch.cat([-right, left], dim=-1) * sin_B1TE
 
 
+def attend(
+    q_BHTE: Tensor,
+    k_BKTE: Tensor,
+    v_BKTE: Tensor,
+    allow_B1TT: Tensor | None,
+    causal: bool,
+) -> Tensor:
+    """Scaled dot-product attention with grouped keys, (B, H, T, E)."""
+    B, H, T, E = q_BHTE.shape
+    K = k_BKTE.shape[1]
+    if T > SHORT_T or not q_BHTE.is_cpu or not torch.is_grad_enabled():
+        return F.scaled_dot_product_attention(
+            q_BHTE,
+            k_BKTE,
+            v_BKTE,
+            attn_mask=allow_B1TT,
+            is_causal=causal,
+            enable_gqa=H != K,
+        )
+    # Training on a CPU: the fused kernel's backward pass is the slower one for short rows.
+    scores = (q_BHTE.reshape(B, K, -1, E) @ k_BKTE.transpose(-1, -2)) * E**-0.5
+    if causal:
+        allow_B1TT = torch.ones(1, 1, T, T, dtype=torch.bool).tril()
+    if allow_B1TT is not None:
+        hidden = ~allow_B1TT.expand(B, 1, T, T).repeat(1, 1, H // K, 1)
+        scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
+    shares = scores.float().softmax(-1).to(v_BKTE.dtype)
+    return (shares @ v_BKTE).view(B, H, T, E)
+
+
 class Attention(nn.Module):
     def __init__(self, config: DreamConfig) -> None:
         super().__init__()
         width, head = config.hidden_size, config.head_dim
-        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.heads, self.kv_heads = (
+            config.num_attention_heads,
+            config.num_key_value_heads,
+        )
         self.q_proj = nn.Linear(width, self.heads * head, bias=True)
         self.k_proj = nn.Linear(width, self.kv_heads * head, bias=True)
         self.v_proj = nn.Linear(width, self.kv_heads * head, bias=True)
         self.o_proj = nn.Linear(self.heads * head, width, bias=False)
 
-    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, allow_B1TT: Tensor | None, causal: bool) -> Tensor:
+    def forward(
+        self,
+        x_BTD: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        allow_B1TT: Tensor | None,
+        causal: bool,
+    ) -> Tensor:
         B, T, _ = x_BTD.shape
         q_BHTE = self.q_proj(x_BTD).view(B, T, self.heads, -1).transpose(1, 2)
         k_BKTE = self.k_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
         v_BKTE = self.v_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
-        out_BHTE = F.scaled_dot_product_attention(
+        out_BHTE = attend(
             rotate(q_BHTE, cos, sin),
             rotate(k_BKTE, cos, sin),
             v_BKTE,
-            attn_mask=allow_B1TT,
-            is_causal=causal,
-            enable_gqa=self.heads != self.kv_heads,
+            allow_B1TT,
+            causal,
         )
         return self.o_proj(out_BHTE.transpose(1, 2).reshape(B, T, -1))
 
@@ -94,9 +137,15 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, config: DreamConfig) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.gate_proj = nn.Linear(
+            config.hidden_size, config.intermediate_size, bias=False
+        )
+        self.up_proj = nn.Linear(
+            config.hidden_size, config.intermediate_size, bias=False
+        )
+        self.down_proj = nn.Linear(
+            config.intermediate_size, config.hidden_size, bias=False
+        )
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
@@ -110,8 +159,17 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, allow_B1TT: Tensor | None, causal: bool) -> Tensor:
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), cos, sin, allow_B1TT, causal)
+    def forward(
+        self,
+        x_BTD: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        allow_B1TT: Tensor | None,
+        causal: bool,
+    ) -> Tensor:
+        x_BTD = x_BTD + self.self_attn(
+            self.input_layernorm(x_BTD), cos, sin, allow_B1TT, causal
+        )
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
 
 
@@ -121,7 +179,9 @@ class Body(nn.Module):
     def __init__(self, config: DreamConfig) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList([Layer(config) for _ in range(config.num_hidden_layers)])
+        self.layers = nn.ModuleList(
+            [Layer(config) for _ in range(config.num_hidden_layers)]
+        )
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
@@ -158,7 +218,9 @@ class Dream(nn.Module):
             assert not causal, "padding and causal attention are never combined"
             allow_B1TT = valid_BT[:, None, :, None] & valid_BT[:, None, None, :]
         x_BTD = self.model.embed_tokens(tokens_BT)
-        cos, sin = rotary(positions_BT, self.config.head_dim, self.config.rope_theta, x_BTD.dtype)
+        cos, sin = rotary(
+            positions_BT, self.config.head_dim, self.config.rope_theta, x_BTD.dtype
+        )
         for layer in self.model.layers:
             x_BTD = layer(x_BTD, cos, sin, allow_B1TT, causal)
         x_BTD = self.model.norm(x_BTD)
