@@ -139,7 +139,7 @@ def test_while_the_model_loads_the_view_says_how_far() -> None:
         eta_s=3,
     )
     text = drawn(view(excerpt(PARTS), status, None, None))
-    assert text.endswith("loading the model: 1 of 10 MB, 3 s left\n")
+    assert text.endswith("loading the model: 1.0 of 10.0 MB, 3 s left\n")
 
 
 def test_control_characters_of_a_file_or_a_model_never_reach_the_terminal() -> None:

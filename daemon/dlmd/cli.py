@@ -4,22 +4,24 @@ Everything heavier than parsing is imported inside the command that needs it, so
 `dlmd --help` answers at once. Must not hold logic that a test would want to call.
 """
 
+import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dlmd.flags import run_with_flags, setting
-from dlmd.settings import Device, Mode, load
+from dlmd.settings import Device, Mode, Settings, load
 
 if TYPE_CHECKING:
     from dlmd.holes import Document
     from dlmd.wire.client import Endpoint
     from dlmd.wire.protocol import Infill, Result, Status
 
-FAILED, STOPPED, LOADING, INTERRUPTED = 1, 3, 4, 130
+FAILED, STOPPED, LOADING = 1, 3, 4
 
 _LOOK: dict[str, Any] = {
     "no_args_is_help": True,
@@ -41,10 +43,37 @@ _PASS_ON: dict[str, Any] = {
 Socket = Annotated[str | None, setting("socket")]
 NoStart = Annotated[bool | None, setting("no_start")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
+Place = Annotated[str, typer.Argument(metavar="FILE:LINE[:COL]|-")]
+Marker = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="With -: what marks a hole, not ⟦⟧ or ⟦12⟧."),
+]
+Tokens = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Length of a hole; else the model finds its own."),
+]
+Steps = Annotated[int | None, typer.Option(metavar="N", help="Denoising steps.")]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="The same seed draws the same fill.")
+]
+Write = Annotated[bool, typer.Option("--write", help="Write the fill into FILE.")]
+Delay = Annotated[
+    int,
+    typer.Option(
+        metavar="MS",
+        min=0,
+        max=10_000,
+        help="Pause after each drawn state; slows the drawing, not the model.",
+    ),
+]
 
 
 def main() -> None:
     """Run a command; whatever a user, a peer or a disk did wrong becomes one line."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except (ValueError, OSError) as failure:
@@ -106,42 +135,18 @@ def serve(
 
 @app.command()
 def infill(
-    place: Annotated[str, typer.Argument(metavar="FILE:LINE[:COL]|-")],
-    hole: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", help="With -: what marks a hole, instead of ⟦⟧ or ⟦12⟧."
-        ),
-    ] = None,
-    tokens: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Length of a hole; without it the model finds its own."
-        ),
-    ] = None,
+    place: Place,
+    hole: Marker = None,
+    tokens: Tokens = None,
     tokens_per_step: Annotated[float | None, setting("tokens_per_step")] = None,
-    steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Denoising steps.")
-    ] = None,
+    steps: Steps = None,
     temperature: Annotated[float | None, setting("temperature")] = None,
     top_p: Annotated[float | None, setting("top_p")] = None,
     mode: Annotated[Mode | None, setting("mode")] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="The same seed draws the same fill.")
-    ] = None,
-    write: Annotated[
-        bool, typer.Option("--write", help="Write the fill into FILE.")
-    ] = False,
+    seed: Seed = None,
+    write: Write = False,
     as_json: AsJson = False,
-    delay: Annotated[
-        int,
-        typer.Option(
-            metavar="MS",
-            min=0,
-            max=10_000,
-            help="Pause after each drawn state; slows the drawing, not the model.",
-        ),
-    ] = 0,
+    delay: Delay = 0,
     socket: Socket = None,
     no_start: NoStart = None,
 ) -> None:
@@ -151,28 +156,20 @@ def infill(
     the denoising is drawn; in a pipe the whole text comes out, filled.
     """
     from dlmd import ask, holes
-    from dlmd.wire.protocol import Infill
 
     document = _document(place, hole, tokens, write)
     settings = load(
         {"mode": mode, "temperature": temperature, "top_p": top_p, "socket": socket}
         | {"tokens_per_step": tokens_per_step, "no_start": no_start}
     )
-    request = Infill(
-        id="infill",
-        parts=list(document.parts),
-        mode=settings.mode,
-        steps=steps,
-        # Steps asked for here beat tokens per step from the environment or the file.
-        tokens_per_step=settings.tokens_per_step if steps is None else tokens_per_step,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        seed=seed,
+    # Steps asked for here beat tokens per step from the environment or the file.
+    per_step = settings.tokens_per_step if steps is None else tokens_per_step
+    request = _request(
+        document, replace(settings, tokens_per_step=per_step), steps, seed
     )
     drawn = sys.stdout.isatty() and not as_json
-    status, result = _asked(
-        request, ask.reach(settings, announce), delay / 1000 if drawn else None
-    )
+    pause_s = delay / 1000 if drawn else None
+    status, result = _asked(request, ask.reach(settings, announce), pause_s)
     filled = holes.spliced(document.parts, result.candidates[0].holes)
     if as_json:
         _print_json(_described(status, result))
@@ -185,24 +182,40 @@ def infill(
 
 
 def _document(
-    place: str, hole: str | None, tokens: int | None, write: bool
+    place: str, marker: str | None, tokens: int | None, write: bool
 ) -> "Document":
     from dlmd import holes
 
     if place != "-":
-        if hole is not None:
+        if marker is not None:
             raise typer.BadParameter(
                 "--hole marks holes in a text on stdin; use it with -"
             )
         return holes.from_file(place, tokens)
     if write:
         raise typer.BadParameter(
-            "--write needs FILE:LINE; with - the text goes to stdout"
+            "--write needs FILE:LINE; a filled stdin goes to stdout"
         )
-    if hole == "":
+    if marker == "":
         raise typer.BadParameter("--hole is empty; give the text that marks a hole")
-    return holes.from_marks(
-        holes.decoded(sys.stdin.buffer.read(), "stdin"), hole, tokens
+    data = b"" if sys.stdin is None else sys.stdin.buffer.read()
+    return holes.from_marks(holes.decoded(data, "stdin"), marker, tokens)
+
+
+def _request(
+    document: "Document", settings: Settings, steps: int | None, seed: int | None
+) -> "Infill":
+    from dlmd.wire.protocol import Infill
+
+    return Infill(
+        id="infill",
+        parts=list(document.parts),
+        mode=settings.mode,
+        steps=steps,
+        tokens_per_step=settings.tokens_per_step,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        seed=seed,
     )
 
 
@@ -252,7 +265,8 @@ def status(as_json: AsJson = False, socket: Socket = None) -> None:
     seen = asyncio.run(ask.status(Endpoint(socket=path)))
     pid = found.pid if found and found.socket == path else None
     if as_json:
-        _print_json(to_builtins(seen) | {"socket": str(path), "pid": pid})
+        about = to_builtins(seen) | {"socket": str(path), "pid": pid}
+        _print_json({key: value for key, value in about.items() if key != "type"})
     else:
         print(_status_text(seen, path, pid))
     raise typer.Exit(
@@ -285,7 +299,10 @@ def stop() -> None:
 
 
 @app.command()
-def lsp() -> None:
+def lsp(
+    # VS Code's client says so to every server.
+    stdio: Annotated[bool, typer.Option("--stdio", hidden=True)] = True,
+) -> None:
     """Speak the language server protocol over stdin and stdout, for editors."""
     from dlmd_lsp.server import main as serve_editor
 

@@ -128,13 +128,12 @@ def heading(status: Status) -> Text:
 
 def loading(status: Status) -> str:
     """How far the model is loaded."""
-    share = f"{status.bytes_done / 1e6:.0f} of {status.bytes_total / 1e6:.0f} MB"
+    if not status.bytes_total:
+        return "loading the model"
+    unit, name = (1e9, "GB") if status.bytes_total > 1e9 else (1e6, "MB")
+    share = f"{status.bytes_done / unit:.1f} of {status.bytes_total / unit:.1f} {name}"
     left = "" if status.eta_s is None else f", {status.eta_s:.0f} s left"
-    return (
-        f"loading the model: {share}{left}"
-        if status.bytes_total
-        else "loading the model"
-    )
+    return f"loading the model: {share}{left}"
 
 
 def waiting(status: Status) -> Text:
@@ -163,7 +162,6 @@ def summary(result: Result) -> Text:
         _timed("first state", usage.ms_first_state),
         _timed("total", usage.ms_total),
         "" if best.confidence is None else f"confidence {best.confidence:.2f}",
-        "cut at its length limit" if best.finish == "length" else "",
     ]
     return Text(", ".join(filter(None, said)), "dim")
 
