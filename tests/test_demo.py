@@ -1,0 +1,70 @@
+"""`make demo` without make: what it shows, and that nothing is left behind."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+EXAMPLE = REPO / "examples" / "demo" / "interval.py"
+
+pytestmark = pytest.mark.slow
+
+
+def start(tmp_path: Path) -> subprocess.Popen[str]:
+    # A setting of the user's that would break the demo if it took part in it.
+    env = {**os.environ, "TMPDIR": str(tmp_path), "DLMD_MODEL": "no/such/model"}
+    return subprocess.Popen(
+        ["sh", str(REPO / "scripts" / "demo.sh")],
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def process(line: str) -> int:
+    return int(line.split("(process ")[1].split(")")[0])
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_it_fills_the_blank_line_and_ends_its_daemon(tmp_path: Path) -> None:
+    original = EXAMPLE.read_text()
+    demo = start(tmp_path)
+    said, _ = demo.communicate(timeout=100)
+    assert demo.returncode == 0, said
+    [ready] = [line for line in said.splitlines() if line.startswith("ready on")]
+    assert gone(process(ready))
+    assert "step   0 of" in said
+    before, after = said.split("After:")
+    lines = original.splitlines()[8:15]
+    assert lines[0] in before and lines[0] in after
+    assert len(after.strip().splitlines()) >= len(
+        before.split("dlmd:")[0].strip().splitlines()
+    )
+    assert EXAMPLE.read_text() == original
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_it_ends_its_daemon_too(tmp_path: Path) -> None:
+    demo = start(tmp_path)
+    assert demo.stdout
+    for line in demo.stdout:
+        if line.startswith("ready on"):
+            break
+    os.killpg(demo.pid, signal.SIGINT)
+    demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert gone(process(line))
+    assert list(tmp_path.iterdir()) == []
