@@ -5,6 +5,7 @@ with). Masks settle over several steps, in an order that depends on the fill alo
 with a confidence; every step counts as one forward. Pure Python: no torch, no decode.
 """
 
+import functools
 import hashlib
 import re
 import time
@@ -124,6 +125,7 @@ def commit_order(fills: list[list[str]]) -> list[tuple[int, int]]:
     )
 
 
+@functools.cache
 def sureness(token: str, at: tuple[int, int]) -> float:
     digest = hashlib.sha256(f"{token}{at}".encode()).digest()
     return 0.4 + 0.6 * digest[0] / 255

@@ -149,8 +149,10 @@ class Daemon:
 
     async def wind_down(self) -> None:
         leave(self.path)
-        self.engine.stop(GRACE_S)
-        await asyncio.to_thread(self.thread.join, GRACE_S + 0.5)
+        # What is being read from disk need not be waited for: nothing was begun.
+        grace = 0.0 if self.engine.status.phase == "loading" else GRACE_S
+        self.engine.stop(grace)
+        await asyncio.to_thread(self.thread.join, grace + 0.5)
         closing = [connection.close(GRACE_S) for connection in self.connections]
         await asyncio.gather(*closing)
         self.uvicorn.should_exit = True
