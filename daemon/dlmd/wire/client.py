@@ -17,7 +17,6 @@ from dlmd.wire.complaints import complaints
 from dlmd.wire.dialling import DaemonGone, Endpoint, checked_hello, dial, farewell
 from dlmd.wire.protocol import (
     Cancel,
-    ClientMessage,
     Code,
     Failure,
     Hello,
@@ -122,9 +121,12 @@ class Client:
         """
         for complaint in complaints(request, self.hello.limits):
             raise complaint
+        text = encode(request)
+        _check_size(text, self.hello.limits.max_message_bytes)
         mailbox = self._open_mailbox(request.id)
         try:
-            await self._send(request)
+            log.debug("> infill %s", request.id)  # never its text
+            await self._send(text)
             while True:
                 while mailbox.states:
                     yield mailbox.states.pop(next(iter(mailbox.states)))
@@ -140,7 +142,8 @@ class Client:
         finally:
             del self._mailboxes[request.id]
             if mailbox.end is None and self._gone is None:
-                self._errand(Cancel(id=request.id))
+                # Waited for, so that it goes before a next request, but not without end.
+                await asyncio.wait([self._cancel(request.id)], timeout=0.1)
 
     async def watch_status(self) -> AsyncGenerator[Status, None]:
         """The status now, then each change; a slow watcher gets the newest."""
@@ -161,27 +164,26 @@ class Client:
         self._mailboxes[id] = _Mailbox()
         return self._mailboxes[id]
 
-    async def _send(self, message: ClientMessage) -> None:
+    async def _send(self, text: str) -> None:
         from websockets.exceptions import ConnectionClosed
 
-        text = encode(message)
-        _check_size(text, self.hello.limits.max_message_bytes)
-        log.debug("> %s %s", type(message).__name__, message.id)  # never the text
         try:
             await self._connection.send(text)
         except ConnectionClosed as error:
             raise DaemonGone(farewell(error)) from error
 
-    def _errand(self, message: Cancel) -> None:
-        """Send without waiting: the one who leaves may be cancelled again meanwhile."""
+    def _cancel(self, id: str) -> asyncio.Task[None]:
+        """A task of its own: the one who leaves may be cancelled again meanwhile."""
 
         async def send() -> None:
+            log.debug("> cancel %s", id)
             with contextlib.suppress(DaemonGone):
-                await self._send(message)
+                await self._send(encode(Cancel(id=id)))
 
         task = asyncio.create_task(send())
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
+        return task
 
     async def _read(self) -> None:
         from websockets.exceptions import ConnectionClosed
