@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,49 +24,49 @@ def run(
     return run_python(source, checks=checks, timeout_s=timeout_s, memory_mb=memory_mb)
 
 
-def test_code_that_runs_to_its_end_passes():
+def test_code_that_runs_to_its_end_passes() -> None:
     assert run("x = 1", "assert x == 1") == Outcome(kind="passed", detail="")
 
 
-def test_wrong_code_fails_with_what_it_raised():
+def test_wrong_code_fails_with_what_it_raised() -> None:
     outcome = run("x = 1", "assert x == 2, 'x is wrong'")
     assert outcome == Outcome(kind="failed", detail="AssertionError: x is wrong")
 
 
-def test_code_that_does_not_compile_fails():
+def test_code_that_does_not_compile_fails() -> None:
     assert run("def f(:").detail.startswith("SyntaxError")
 
 
-def test_an_open_string_cannot_swallow_the_checks():
+def test_an_open_string_cannot_swallow_the_checks() -> None:
     assert run('x = """', '"""; assert False').kind == "failed"
 
 
-def test_the_standard_library_is_there():
+def test_the_standard_library_is_there() -> None:
     source = "import typing, math, collections, hashlib, dataclasses, random"
     assert run(source).kind == "passed"
 
 
-def test_dataclasses_find_their_own_module():
+def test_dataclasses_find_their_own_module() -> None:
     source = (
         "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: 'int' = 1\n"
     )
     assert run(source, "assert P().x == 1").kind == "passed"
 
 
-def test_installed_packages_and_our_own_are_not_there():
+def test_installed_packages_and_our_own_are_not_there() -> None:
     for name in ("pytest", "dlmd_finetune", "warden"):
         assert run(f"import {name}").detail.startswith("ModuleNotFoundError"), name
 
 
 @slow
-def test_an_infinite_loop_is_a_timeout():
+def test_an_infinite_loop_is_a_timeout() -> None:
     begun = time.monotonic()
     assert run("while True: pass", timeout_s=0.2).kind == "timeout"
     assert time.monotonic() - begun < 5
 
 
 @slow
-def test_a_loop_that_catches_everything_is_a_timeout():
+def test_a_loop_that_catches_everything_is_a_timeout() -> None:
     source = "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n"
     source += (
         "    except BaseException: pass\nwhile True:\n    try: pass\n    except: pass"
@@ -73,12 +74,12 @@ def test_a_loop_that_catches_everything_is_a_timeout():
     assert run(source, timeout_s=0.3).kind == "timeout"
 
 
-def test_waiting_for_input_ends_at_once():
+def test_waiting_for_input_ends_at_once() -> None:
     assert run("input()").detail.startswith("EOFError")
 
 
 @pytest.mark.parametrize("code", [0, 1, 10, 11])
-def test_os_exit_does_not_pass(code):
+def test_os_exit_does_not_pass(code: int) -> None:
     outcome = run(f"import os; os._exit({code})", "assert False")
     assert outcome.kind == "failed"
     assert f"exit status {code}" in outcome.detail
@@ -87,23 +88,23 @@ def test_os_exit_does_not_pass(code):
 @pytest.mark.parametrize(
     "call", ["raise SystemExit", "import sys; sys.exit(0)", "quit"]
 )
-def test_sys_exit_does_not_pass(call):
+def test_sys_exit_does_not_pass(call: str) -> None:
     assert run(call, "assert False").kind == "failed"
 
 
-def test_killing_itself_does_not_pass():
+def test_killing_itself_does_not_pass() -> None:
     outcome = run("import os; os.kill(os.getpid(), 9)", "assert False")
     assert outcome == Outcome(
         kind="failed", detail="ended before its checks did, with signal 9"
     )
 
 
-def test_a_crash_of_the_interpreter_does_not_pass():
+def test_a_crash_of_the_interpreter_does_not_pass() -> None:
     source = "import ctypes; ctypes.string_at(0)"
     assert "signal 11" in run(source).detail
 
 
-def test_a_guessed_nonce_on_every_descriptor_does_not_pass():
+def test_a_guessed_nonce_on_every_descriptor_does_not_pass() -> None:
     source = (
         "import os\n"
         "for fd in range(256):\n"
@@ -115,7 +116,7 @@ def test_a_guessed_nonce_on_every_descriptor_does_not_pass():
     assert run(source, "assert False").kind == "failed"
 
 
-def test_the_nonce_is_not_in_the_memory_of_the_candidate():
+def test_the_nonce_is_not_in_the_memory_of_the_candidate() -> None:
     # What a search of frames and objects can find are numbers of descriptors and
     # functions, never the bytes that make a verdict.
     source = (
@@ -131,45 +132,45 @@ def test_the_nonce_is_not_in_the_memory_of_the_candidate():
 
 
 @slow
-def test_printing_a_gigabyte_costs_no_memory_and_no_verdict():
+def test_printing_a_gigabyte_costs_no_memory_and_no_verdict() -> None:
     source = "import sys\nfor _ in range(1024): sys.stdout.write('x' * 2**20)\n"
     assert run(source, timeout_s=60).kind == "passed"
 
 
-def test_a_message_of_a_megabyte_is_cut():
+def test_a_message_of_a_megabyte_is_cut() -> None:
     outcome = run("raise ValueError('x' * 10**6)")
     assert outcome.kind == "failed"
     assert outcome.detail.startswith("ValueError: xxx") and len(outcome.detail) <= 1000
 
 
-def test_a_message_that_cannot_be_made_is_a_failure():
+def test_a_message_that_cannot_be_made_is_a_failure() -> None:
     source = "class E(Exception):\n    def __str__(self): raise E()\nraise E()"
     assert run(source).detail == "an exception that cannot be printed"
 
 
-def test_memory_is_limited():
+def test_memory_is_limited() -> None:
     assert run("x = bytearray(600 * 2**20)").detail.startswith("MemoryError")
     assert run("x = bytearray(100 * 2**20)").kind == "passed"
 
 
-def test_a_file_cannot_grow_without_end():
+def test_a_file_cannot_grow_without_end() -> None:
     source = "with open('f', 'wb') as f:\n    for _ in range(64): f.write(bytes(2**20))"
     assert run(source).detail.startswith("OSError")
 
 
-def test_it_writes_in_a_folder_of_its_own_that_is_gone_afterwards():
+def test_it_writes_in_a_folder_of_its_own_that_is_gone_afterwards() -> None:
     outcome = run("import os\nopen('f', 'w').write('x')\nraise ValueError(os.getcwd())")
     folder = Path(outcome.detail.removeprefix("ValueError: "))
     assert folder.name.startswith("dlmd-room-") and not folder.exists()
     assert Path.cwd() != folder
 
 
-def test_two_runs_share_no_files():
+def test_two_runs_share_no_files() -> None:
     assert run("open('left', 'w').write('x')").kind == "passed"
     assert run("import os; assert os.listdir() == []").kind == "passed"
 
 
-def test_the_environment_is_scrubbed(monkeypatch):
+def test_the_environment_is_scrubbed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     outcome = run("import os; raise ValueError(sorted(os.environ))")
@@ -178,7 +179,7 @@ def test_the_environment_is_scrubbed(monkeypatch):
     )
 
 
-def test_hashes_are_the_same_in_each_run():
+def test_hashes_are_the_same_in_each_run() -> None:
     source = "raise ValueError(hash('diffusion'))"
     assert run(source).detail == run(source).detail
 
@@ -195,7 +196,7 @@ os.wait()
 
 
 @pytest.fixture
-def own_warden(monkeypatch, tmp_path) -> Path:
+def own_warden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A warden under a name of its own, which all that it forks carry as well."""
     copy = tmp_path / "warden.py"
     copy.write_bytes(room.WARDEN.read_bytes())
@@ -220,7 +221,9 @@ def started_by(warden: Path) -> list[int]:
 @linux_only
 @slow
 @pytest.mark.parametrize("end", ["", "import os; os._exit(0)", "while True: pass"])
-def test_children_that_left_group_and_session_are_killed(own_warden, end):
+def test_children_that_left_group_and_session_are_killed(
+    own_warden: Path, end: str
+) -> None:
     run(FORKS_AND_SLEEPS + end, timeout_s=0.5)
     assert started_by(own_warden) == []
 
@@ -228,7 +231,7 @@ def test_children_that_left_group_and_session_are_killed(own_warden, end):
 @linux_only
 @slow
 @pytest.mark.parametrize("flee", ["pass", "os.setsid()"])
-def test_a_fork_bomb_is_bounded_and_leaves_nothing(own_warden, flee):
+def test_a_fork_bomb_is_bounded_and_leaves_nothing(own_warden: Path, flee: str) -> None:
     source = f"""
 import os
 while True:
@@ -246,7 +249,7 @@ while True:
 
 
 @linux_only
-def test_forking_is_limited():
+def test_forking_is_limited() -> None:
     source = """
 import os, time
 n = 0
@@ -263,7 +266,7 @@ except BlockingIOError:
 
 
 @linux_only
-def test_a_candidate_of_root_is_not_root():
+def test_a_candidate_of_root_is_not_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root becomes nobody")
     assert run("import os; assert os.getuid() == 65534").kind == "passed"
@@ -272,13 +275,13 @@ def test_a_candidate_of_root_is_not_root():
 
 
 @linux_only
-def test_killing_the_warden_does_not_pass():
+def test_killing_the_warden_does_not_pass() -> None:
     outcome = run("import os, time; os.kill(os.getppid(), 9); time.sleep(60)", "1/0")
     assert outcome.kind == "failed"
 
 
 @linux_only
-def test_the_room_is_cleared_when_its_asker_is_killed(own_warden):
+def test_the_room_is_cleared_when_its_asker_is_killed(own_warden: Path) -> None:
     program = f"""
 from pathlib import Path
 from dlmd_finetune.sandbox import subprocess as room
@@ -292,36 +295,40 @@ room.run_python("while True: pass", timeout_s=100, memory_mb=512)
     wait_until(lambda: not started_by(own_warden))
 
 
-def wait_until(condition) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline, "did not come true in 20 s"
         os.sched_yield()
 
 
-def test_a_room_that_cannot_be_opened_is_an_infrastructure_fault(monkeypatch):
+def test_a_room_that_cannot_be_opened_is_an_infrastructure_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     outcome = run("x = 1")
     assert outcome.kind == "infrastructure" and "/nonexistent/python" in outcome.detail
 
 
-def test_a_warden_that_cannot_start_is_an_infrastructure_fault(monkeypatch):
+def test_a_warden_that_cannot_start_is_an_infrastructure_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert run("x = 1").kind == "infrastructure"
 
 
-def test_a_lone_surrogate_is_the_fault_of_the_candidate():
+def test_a_lone_surrogate_is_the_fault_of_the_candidate() -> None:
     assert run("x = '\ud800'").kind == "failed"
 
 
-def test_unreasonable_limits_are_refused():
+def test_unreasonable_limits_are_refused() -> None:
     with pytest.raises(ValueError, match="timeout_s=0"):
         run("x = 1", timeout_s=0)
     with pytest.raises(ValueError, match="memory_mb=1"):
         run("x = 1", memory_mb=1)
 
 
-def test_rooms_are_asked_for_by_name():
+def test_rooms_are_asked_for_by_name() -> None:
     assert sandbox.find("subprocess") is run_python
     with pytest.raises(ValueError, match=r"no sandbox named 'docker'.*subprocess"):
         sandbox.find("docker")

@@ -1,0 +1,95 @@
+"""Answers to outcomes: each program run in a room, each result put in the ledger once.
+
+The model answers on this thread while programs run on a few others, which only wait
+for processes. A fault of the room is tried again and then left out of the ledger, so
+that it is no score and a later run tries it once more. Must not know models or scores.
+"""
+
+import platform
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dlmd_finetune.evidence.answers import Answerer
+from dlmd_finetune.evidence.humaneval import Task, answer_line, checks
+from dlmd_finetune.evidence.ledger import Ledger, Row, key_of
+from dlmd_finetune.sandbox import Outcome, Room
+
+TRIES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """How programs are run, whoever wrote them."""
+
+    room: Room
+    name: str
+    timeout_s: float
+    memory_mb: int
+    workers: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "sandbox": self.name,
+            "timeout_s": self.timeout_s,
+            "memory_mb": self.memory_mb,
+            "python": platform.python_version(),
+        }
+
+    def run(self, source: str, after: str) -> Outcome:
+        limits = {"timeout_s": self.timeout_s, "memory_mb": self.memory_mb}
+        for _ in range(TRIES):
+            outcome = self.room(source, checks=after, **limits)
+            if outcome.kind != "infrastructure":
+                break
+        return outcome
+
+
+def result_key(task: Task, answerer: Answerer, bench: Bench) -> str:
+    return key_of(asdict(task), answerer.identity, bench.identity)
+
+
+def grade(
+    tasks: Sequence[Task],
+    answerer: Answerer,
+    bench: Bench,
+    ledger: Ledger,
+) -> Iterator[Row]:
+    """A row per task, in the order of their ends; those known already come first."""
+    missing = []
+    for task in tasks:
+        key = result_key(task, answerer, bench)
+        if key in ledger.rows:
+            yield ledger.rows[key]
+        else:
+            missing.append((task, key))
+    pool = ThreadPoolExecutor(bench.workers)
+    pending: dict[Future[Outcome], Row] = {}
+    try:
+        for task, key in missing:
+            answer = answerer.answer(task)
+            source = answerer.program(task, answer_line(answer.text))
+            future = pool.submit(bench.run, source, checks(task))
+            pending[future] = {"key": key, "task": task.task_id, **asdict(answer)}
+            yield from _settle(pending, ledger, leave=2 * bench.workers)
+        yield from _settle(pending, ledger, leave=0)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _settle(
+    pending: dict[Future[Outcome], Row], ledger: Ledger, *, leave: int
+) -> Iterator[Row]:
+    while pending:
+        timeout = None if len(pending) > leave else 0
+        done, _ = wait(pending, timeout=timeout, return_when=FIRST_COMPLETED)
+        if not done:
+            return
+        for future in done:
+            outcome = future.result()
+            row = pending.pop(future) | asdict(outcome)
+            if outcome.kind != "infrastructure":
+                ledger.add(row)
+            yield row
