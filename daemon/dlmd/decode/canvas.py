@@ -16,6 +16,8 @@ from dlmd.decode.tokenizer import Tokenizer, refuse_half_characters
 from dlmd.profiles import Profile
 
 DEFAULT_MASKS = 32
+# Length policies of models whose training put the begin token before every text with holes.
+TAUGHT = ("padding", "expand")
 # Beyond so many characters a token between two holes, encoding them would be wasted.
 MOST_CHARACTERS = 64
 
@@ -118,12 +120,11 @@ def lay_out(parts: Sequence[Part], tokenizer: Tokenizer, profile: Profile) -> La
             "holes closer together"
         )
     before, after = both_sides(first, last, tokenizer, room)
-    tokens = list(before)
+    exposed = not before and not filled[0][0]
+    tokens = [*opening(tokenizer, profile, exposed=exposed), *before]
     holes: list[range] = []
     for fixed, masks in filled:
         tokens += fixed
-        if not tokens and masks:
-            tokens = opening(tokenizer, profile)
         holes.append(range(len(tokens), len(tokens) + masks))
         tokens += [profile.mask_id] * masks
     return Layout(tokens=tuple(tokens + after), holes=tuple(holes))
@@ -167,12 +168,14 @@ def both_sides(
     return before, after
 
 
-def opening(tokenizer: Tokenizer, profile: Profile) -> list[int]:
-    """One token to stand in front of a mask that would be first: logits are shifted."""
-    for token in (profile.bos_id, profile.eos_id):
-        if token is not None:
-            return [token]
-    return tokenizer.encode("\n")
+def opening(tokenizer: Tokenizer, profile: Profile, *, exposed: bool) -> list[int]:
+    """What stands in front: the begin token of models that were taught holes with it, and
+    for all models some token where a mask would be first, because logits are shifted."""
+    if profile.bos_id is not None and (exposed or profile.length_policy in TAUGHT):
+        return [profile.bos_id]
+    if not exposed:
+        return []
+    return tokenizer.encode("\n") if profile.eos_id is None else [profile.eos_id]
 
 
 # ---- tokens to text ----

@@ -124,15 +124,18 @@ def choose(
     legal_NV = without(legal_NV.masked_fill(nothing_N1, 1.0), mask_id, 0.0)
     if legal_NV.device.type == "cpu":  # the published draw, number for number
         return legal_NV.multinomial(1, replacement=True, generator=generator)[:, 0]
-    uniform_N = torch.rand(len(legal_NV), dtype=torch.float64, generator=generator)
+    uniform_N = torch.rand(len(legal_NV), generator=generator)
     return at_quantile(legal_NV, uniform_N.to(legal_NV.device))
 
 
 def at_quantile(probs_NV: Tensor, uniform_N: Tensor) -> Tensor:
     """Inverse of the cumulative distribution: one number from the CPU draws one token."""
-    sums_NV = probs_NV.double().cumsum(dim=-1)
+    sums_NV = probs_NV.cumsum(dim=-1)
     target_N1 = uniform_N[:, None] * sums_NV[:, -1:]
-    return torch.searchsorted(sums_NV, target_N1, right=True)[:, 0]
+    drawn_N1 = torch.searchsorted(sums_NV, target_N1, right=True)
+    # Parallel sums round, and may step onto a token of no probability.
+    possible_N1 = probs_NV.gather(-1, drawn_N1) > 0
+    return drawn_N1.where(possible_N1, probs_NV.argmax(-1, keepdim=True))[:, 0]
 
 
 def legal(logits_NV: Tensor, probs_NV: Tensor, mask_id: int) -> Tensor:
