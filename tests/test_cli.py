@@ -1,0 +1,275 @@
+"""The command line through real processes, sockets and terminals; parsing through CliRunner."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dlmd.cli import app, sentence
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from tests.fakes.tiny import tiny_model_folder
+from tests.processes import DLMD, Home, Terminal
+
+SOURCE = "def total(xs):\r\n\tacc = 0\r\n\t\r\n\treturn acc"
+FILL = "for x in xs: acc += x"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    (tmp_path / "f.py").write_bytes(SOURCE.encode())
+    (tmp_path / "fills.json").write_text(
+        json.dumps({"acc = 0\r\n\t": FILL, "one ": "ONE", "two ": "TWO"})
+    )
+    return Home(tmp_path)
+
+
+def flags(*command: str) -> list[str]:
+    shown = get_command(app)
+    for name in command:
+        shown = shown.commands[name]  # type: ignore[attr-defined]
+    return [
+        name
+        for parameter in shown.params
+        for name in parameter.opts
+        if not parameter.hidden
+    ]
+
+
+def test_the_flags_are_these() -> None:
+    assert (
+        flags("serve") == ["--model", "--device", "--socket", "--detach", "--help"][:-1]
+    )
+    assert flags("infill") == [
+        *(
+            "place",
+            "--hole",
+            "--tokens",
+            "--tokens-per-step",
+            "--steps",
+            "--temperature",
+        ),
+        *(
+            "--top-p",
+            "--mode",
+            "--seed",
+            "--write",
+            "--json",
+            "--delay",
+            "--socket",
+            "--no-start",
+        ),
+    ]
+    assert flags("status") == ["--json", "--socket"]
+    assert flags() == ["--version"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["infill"], "Missing argument"),
+        (["infill", "-", "--write"], "--write needs FILE:LINE"),
+        (["infill", "f:1", "--hole", "X"], "use it with -"),
+        (["infill", "-", "--hole", ""], "--hole is empty"),
+        (["infill", "f:1", "--mode", "best"], "'best' is not one of"),
+        (["infill", "f:1", "--tokens", "many"], "Invalid value for '--tokens'"),
+        (["serve", "--device", "tpu"], "'tpu' is not one of"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], told: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert (done.exit_code, told in done.output) == (2, True), done.output
+
+
+def test_an_error_of_the_system_becomes_a_sentence() -> None:
+    assert (
+        sentence(FileNotFoundError(2, "No such file or directory", "a.py"))
+        == "a.py: No such file or directory"
+    )
+    assert sentence(OSError(28, "No space left on device")) == "No space left on device"
+    assert sentence(ValueError("two\n  lines")) == "two lines"
+
+
+@pytest.mark.slow
+def test_help_loads_next_to_nothing() -> None:
+    code = (
+        "import sys, dlmd.cli\n"
+        "sys.argv = ['dlmd', '--help']\n"
+        "try: dlmd.cli.main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'rich', 'asyncio', 'msgspec', 'websockets', 'numpy'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+def test_version(home: Home) -> None:
+    assert re.fullmatch(rb"dlmd \d+\.\d+\.\d+\S*\n", home.run("--version").out)
+
+
+@pytest.mark.slow
+def test_a_pipe_gets_the_whole_text_byte_for_byte_outside_the_hole(home: Home) -> None:
+    with home.fake_daemon("--table", str(home.folder / "fills.json")):
+        done = home.run("infill", "f.py:3")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == SOURCE.replace("\t\r\n", f"\t{FILL}\r\n").encode()
+
+
+@pytest.mark.slow
+def test_stdin_with_two_holes(home: Home) -> None:
+    with home.fake_daemon("--table", str(home.folder / "fills.json")):
+        done = home.run("infill", "-", stdin="a one ⟦⟧\r\nb two ⟦9⟧ é".encode())
+        own = home.run("infill", "-", "--hole", "@@", stdin=b"one @@ two @@")
+    assert done.out == "a one ONE\r\nb two TWO é".encode()
+    assert own.out == b"one ONE two TWO"
+
+
+@pytest.mark.slow
+def test_json_is_one_object_that_names_who_answered(home: Home) -> None:
+    with home.fake_daemon("--table", str(home.folder / "fills.json")):
+        told = json.loads(home.run("infill", "f.py:3", "--json").out)
+    assert (told["model"], told["device"]) == ("fake", "none")
+    assert told["candidates"][0]["holes"] == [FILL]
+    assert told["usage"]["steps"] > 1
+
+
+@pytest.mark.slow
+def test_write_changes_the_file_in_place_and_prints_nothing(home: Home) -> None:
+    os.chmod(home.folder / "f.py", 0o755)
+    with home.fake_daemon("--table", str(home.folder / "fills.json")):
+        done = home.run("infill", "f.py:3", "--write")
+    assert (done.code, done.out, done.err) == (0, b"", "dlmd: wrote f.py\n")
+    assert (home.folder / "f.py").read_bytes() == SOURCE.replace(
+        "\t\r\n", f"\t{FILL}\r\n"
+    ).encode()
+    assert (home.folder / "f.py").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.slow
+def test_a_terminal_sees_the_text_being_denoised(home: Home) -> None:
+    with home.fake_daemon(
+        "--table", str(home.folder / "fills.json"), "--delay-ms", "5"
+    ):
+        terminal = Terminal(home, "infill", "f.py:3", "--delay", "20")
+        done = terminal.finish()
+    assert (done.code, done.err) == (0, "")
+    steps = re.findall(r"step (\d+) of (\d+)", terminal.text)
+    assert (
+        len({step for step, _ in steps}) >= int(steps[-1][1]) - 2
+    )  # states may be skipped
+    drawn = [line for line in terminal.text.splitlines() if line.startswith("3 │")]
+    masked = [line.count("░") for line in drawn]
+    assert masked == sorted(masked, reverse=True)
+    assert masked[0] > masked[len(masked) // 2] > masked[-1] == 0
+    assert terminal.text.count("dlmd fake on none") > 3
+    assert drawn[-1].rstrip() == f"3 │     {FILL}"
+    assert "\x1b[?25h" in terminal.raw  # the cursor is back
+
+
+@pytest.mark.slow
+def test_ctrl_c_cancels_on_the_daemon_and_ends_with_130(home: Home) -> None:
+    counter = home.folder / "forwards"
+    arguments = ("--default", "x " * 400, "--delay-ms", "20", "--counter", str(counter))
+    with home.fake_daemon(*arguments):
+        terminal = Terminal(home, "infill", "f.py:3")
+        terminal.read_until("step 3 of")
+        terminal.interrupt()
+        done = terminal.finish()
+        assert (done.code, done.err) == (130, "")
+        assert "\x1b[?25h" in terminal.raw
+        # The next one is answered at once: nothing of the first is still computed.
+        reached = int(counter.read_text())
+        assert home.run("infill", "f.py:3", "--steps", "1").code == 0
+        assert int(counter.read_text()) <= reached + 3
+
+
+@pytest.mark.slow
+def test_status_and_stop_over_the_life_of_a_daemon(home: Home) -> None:
+    stopped = home.run("status", "--json")
+    assert (stopped.code, json.loads(stopped.out)) == (3, {"phase": "stopped"})
+    with home.fake_daemon("--load-ms", "11000") as daemon:
+        loading = home.run("status")
+        assert (loading.code, loading.out.splitlines()[:2]) == (
+            4,
+            [b"loading", b"dlmd fake on none"],
+        )
+        assert f"pid {daemon.pid}\n".encode() in loading.out
+        assert home.run("stop").out == f"stopped process {daemon.pid}\n".encode()
+        assert daemon.wait(10) == 0
+    assert home.run("status").out == b"stopped\n"
+    assert home.run("stop").out == b"no daemon runs\n"
+
+
+@pytest.mark.slow
+def test_stop_never_signals_a_process_that_is_not_the_daemon(home: Home) -> None:
+    with (
+        home.fake_daemon() as daemon,
+        subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE
+        ) as bystander,
+    ):
+        told = home.folder / "run" / "daemon.json"
+        told.write_text(
+            json.dumps(json.loads(told.read_text()) | {"pid": bystander.pid})
+        )
+        done = home.run("stop")
+        assert (done.code, done.err.count("\n")) == (1, 1)
+        assert f"process {daemon.pid} answers" in done.err
+        assert bystander.poll() is None and daemon.poll() is None
+        bystander.kill()
+
+
+@pytest.mark.slow
+def test_detach_comes_back_ready_and_infill_starts_a_daemon_on_demand(
+    home: Home,
+) -> None:
+    tiny_model_folder(home.folder / "my model")
+    model = str(home.folder / "my model")
+    try:
+        detached = home.run("serve", "--model", model, "--detach")
+        assert (detached.code, detached.out[:9]) == (0, b"ready on ")
+        assert home.run("status").code == 0
+        assert home.run("stop").code == 0
+        filled = home.run(
+            "infill", "f.py:3", "--tokens", "4", DLMD_NO_START="0", DLMD_MODEL=model
+        )
+        assert filled.code == 0
+        assert filled.err.startswith("dlmd: starting the dlmd daemon")
+        assert filled.out.startswith(SOURCE.split("\r\n\t\r\n")[0].encode())
+        assert json.loads(home.run("status", "--json").out)["model"] == model
+    finally:
+        assert home.run("stop").code == 0
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_early_is_no_error_message(home: Home) -> None:
+    with home.fake_daemon("--default", "x"):
+        command = " ".join([*DLMD, "infill", "-"])
+        done = subprocess.run(
+            [
+                "bash",
+                "-c",
+                f"{{ printf ⟦⟧; head -c 1000000 /dev/zero | tr '\\0' y; }} | {command} | head -c 1",
+            ],
+            capture_output=True,
+            env=home.env(),
+        )
+    assert (done.stdout, done.stderr) == (b"x", b"")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_foreground_daemon_in_order(home: Home) -> None:
+    tiny_model_folder(home.folder / "model")
+    with home.daemon(*DLMD, "serve", "--model", "model") as daemon:
+        daemon.send_signal(signal.SIGINT)
+        assert daemon.wait(20) == 0
+    assert not (home.folder / "run" / "daemon.json").exists()
