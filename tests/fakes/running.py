@@ -52,6 +52,7 @@ class Running:
             STREAM,
             compression=None,
             max_size=None,
+            close_timeout=0.2,  # a test that stopped reading waits for no goodbye
             **options,
         ) as connection:
             yield Raw(connection)
