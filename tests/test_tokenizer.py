@@ -67,13 +67,14 @@ def test_control_text_stays_text(tiny: Tokenizer, text: str, around: str) -> Non
         assert tokenizer.decode(ids) == unicodedata.normalize("NFC", written)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(["<", "|", ">", "mask", "\u0338", "<|mask|>", " "])))
 def test_no_text_becomes_a_control_id(parts: list[str]) -> None:
     text = "".join(parts)
     assert not set(DREAM.encode(text)) & set(DREAM.names)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.text())
 def test_text_comes_back_normalised(text: str) -> None:
     assert DREAM.decode(DREAM.encode(text)) == unicodedata.normalize("NFC", text)
