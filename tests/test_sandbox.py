@@ -281,18 +281,24 @@ def test_killing_the_warden_does_not_pass() -> None:
 
 
 @linux_only
-def test_the_room_is_cleared_when_its_asker_is_killed(own_warden: Path) -> None:
+@slow
+def test_the_room_is_cleared_when_its_asker_is_killed(
+    own_warden: Path, tmp_path: Path
+) -> None:
     program = f"""
 from pathlib import Path
 from dlmd_finetune.sandbox import subprocess as room
 room.WARDEN = Path({str(own_warden)!r})
 room.run_python("while True: pass", timeout_s=100, memory_mb=512)
 """
-    asker = subprocess.Popen([sys.executable, "-c", program])
+    asker = subprocess.Popen(
+        [sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
     wait_until(lambda: len(started_by(own_warden)) == 2)
     asker.send_signal(signal.SIGKILL)
     asker.wait()
     wait_until(lambda: not started_by(own_warden))
+    assert list(tmp_path.glob("dlmd-room-*")) == []
 
 
 def wait_until(condition: Callable[[], object]) -> None:

@@ -243,6 +243,16 @@ def descendants() -> set[int]:
     return found
 
 
+def clear_room_if_alone() -> None:
+    """Our asker removes the folder; if it was killed, nobody else will."""
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    if poll.poll(0):
+        import shutil
+
+        shutil.rmtree(os.getcwd(), ignore_errors=True)
+
+
 def main() -> NoReturn:
     job: Job = marshal.load(sys.stdin.buffer)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -263,6 +273,7 @@ def main() -> NoReturn:
     os.write(secret_write, nonce)
     said = attend(child, report_read, wake_read, deadline)
     sweep(child)
+    clear_room_if_alone()
     status, detail = judge(said, nonce)
     os.write(1, detail)
     os._exit(status)
