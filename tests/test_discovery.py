@@ -154,6 +154,12 @@ def test_a_folder_open_to_others_is_not_believed(
         discovery.read()
 
 
+def test_a_file_that_cannot_be_read_is_one_sentence(folder: Path) -> None:
+    (discovery.runtime_dir() / "daemon.json").mkdir()
+    with pytest.raises(DiscoveryError, match=r"cannot read .*daemon.json"):
+        discovery.read()
+
+
 @pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_the_old_file_stays(
     folder: Path, listener: socket.socket

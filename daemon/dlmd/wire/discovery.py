@@ -88,7 +88,7 @@ def read() -> Discovery | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise unusable(folder / "daemon.json", error) from error
+        raise unusable(folder / "daemon.json", error, "read") from error
     except (ValueError, LookupError, TypeError):
         return None  # cut short by a full disk: as good as absent
     return found if _alive(found.pid) and accepts(found.socket) else None

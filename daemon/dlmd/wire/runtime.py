@@ -67,10 +67,10 @@ def check_private(path: Path) -> None:
     )
 
 
-def unusable(path: Path, error: OSError) -> DiscoveryError:
+def unusable(path: Path, error: OSError, verb: str = "write") -> DiscoveryError:
     reason = error.strerror or str(error)
     return DiscoveryError(
-        f"cannot write {path} ({reason}); free or allow that place, "
+        f"cannot {verb} {path} ({reason}); free or allow that place, "
         "or set DLMD_RUNTIME_DIR to a folder of yours"
     )
 
