@@ -105,7 +105,7 @@ def plan_holes(text: str, rng: np.random.Generator) -> list[Span]:
         first = int(rng.integers(len(lines)))
         last = min(first + int(rng.integers(1, 6)), len(lines) - 1)
         return [(lines[first][0], lines[last][1])]
-    share = 0.3 if kind < 0.75 else 0.08
+    share = 0.4 if kind < 0.75 else 0.08
     chosen = np.flatnonzero(rng.random(len(lines)) < share)
     if not len(chosen):
         chosen = rng.integers(0, len(lines), 1)

@@ -55,10 +55,10 @@ def read_sources(roots: Sequence[Path]) -> Iterator[Source]:
                 if permissive(licence_of(path)):
                     yield from read_archive(path)
             elif path.suffix == ".py" and path.is_file():
-                package = (
-                    path.relative_to(root).parts[0] if root.is_dir() else root.stem
+                inside = path.relative_to(root) if root.is_dir() else Path(path.name)
+                yield from decode_source(
+                    inside.parts[0], str(inside), path.read_bytes()
                 )
-                yield from decode_source(package, str(path), path.read_bytes())
 
 
 def read_archive(path: Path) -> Iterator[Source]:
@@ -169,7 +169,9 @@ def build(
 ) -> dict[str, object]:
     """Filter, deduplicate and pack the roots into `out`; returns (and writes) the tally.
 
-    One file in 512, by hash, is held out whole, so that held-out loss is honest.
+    ValueError when fewer than two files remain.
+
+    One file in 512, by hash (at least one), is held out whole, so that held-out loss is honest.
     """
     forbidden = evaluation_runs(exclude)
     seen: set[bytes] = set()
@@ -195,6 +197,12 @@ def build(
                 blob.write(data)
                 offsets.append(offsets[-1] + len(data))
                 held_out.append(digest[0] == 0 and digest[1] < 128)
+    if len(held_out) < 2:
+        raise ValueError(
+            f"{len(held_out)} file(s) of the corpus are worth training on, at least 2 are needed; "
+            "name a folder with more hand-written Python source"
+        )
+    held_out[-1] |= not any(held_out)
     np.save(out / "offsets.npy", np.array(offsets, dtype=np.int64))
     np.save(out / "held_out.npy", np.array(held_out, dtype=bool))
     summary: dict[str, object] = {**tally, "bytes": offsets[-1], "packages": packages}

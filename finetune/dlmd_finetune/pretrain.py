@@ -29,6 +29,7 @@ from dlmd_finetune.vocabulary import open_vocabulary, train_vocabulary
 SHORT, LONG = 256, 1024
 DECAY_SHARE = 0.3
 WARMUP_STEPS = 100
+SAVE_EVERY_S = 120.0
 HELD_OUT_SEED = 1 << 32
 
 
@@ -320,7 +321,7 @@ def pretrain(config: PretrainConfig) -> Path:
         for figures in train(run, maker):
             log.write(json.dumps(figures) + "\n")
             bar.show(figures)
-            if time.monotonic() - saved > 120:
+            if time.monotonic() - saved > SAVE_EVERY_S:
                 log.flush()
                 run.save()
                 saved = time.monotonic()
