@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from dlmd.wire import discovery
-from dlmd_lsp.lines import split_lines
 from dlmd_lsp.document import offset_at
+from dlmd_lsp.lines import split_lines
 from lsprotocol import types
 from pygls.workspace import PositionCodec
 from pytest_lsp import LanguageClient, make_test_lsp_client
@@ -89,10 +89,20 @@ def serving(folder: Path, process: subprocess.Popen[bytes] | None = None) -> int
         assert process is None or process.poll() is None, "the fake daemon ended"
         with contextlib.suppress(OSError, ValueError, LookupError):
             found = json.loads(file.read_text())
-            if discovery.accepts(Path(found["socket"])):
-                return int(found["pid"])
+            pid = int(found["pid"])
+            # The file of a daemon that was killed stays, and may name the same socket.
+            os.kill(pid, 0)
+            mine = process is None or process.pid == pid
+            if mine and discovery.accepts(Path(found["socket"])):
+                return pid
         time.sleep(0.01)
     raise AssertionError(f"no daemon serves in {folder}")
+
+
+def end_daemon(folder: Path) -> None:
+    """End the daemon that a server started there, if it still lives."""
+    with contextlib.suppress(OSError, ValueError, LookupError):
+        os.kill(json.loads((folder / "daemon.json").read_text())["pid"], 9)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,6 +110,7 @@ class Editor:
     """One open file in a client of the server."""
 
     client: LanguageClient
+    able: types.ServerCapabilities = field(default_factory=types.ServerCapabilities)
     text: str = ""
     version: int = 0
     uri: str = URI
@@ -166,7 +177,9 @@ class Editor:
 
     def request(self, method: str, params: Any) -> tuple[str, "asyncio.Future[Any]"]:
         id = f"test-{time.monotonic_ns()}"
-        return id, self.client.protocol.send_request_async(method, params, id)
+        # Sent now, not when it is awaited: what is typed next must come after it.
+        sent = self.client.protocol.send_request(method, params, msg_id=id)
+        return id, asyncio.wrap_future(sent)
 
     async def items(
         self, at: types.Position, *, manual: bool = False
@@ -214,7 +227,9 @@ class Editor:
 def position_after(text: str) -> types.Position:
     """Counted here a second time, so that the server's arithmetic is not its own judge."""
     rows = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return types.Position(len(rows) - 1, len(rows[-1].encode("utf-16-le")) // 2)
+    return types.Position(
+        len(rows) - 1, len(rows[-1].encode("utf-16-le", "surrogatepass")) // 2
+    )
 
 
 CAPABILITIES = types.ClientCapabilities(
@@ -242,35 +257,39 @@ async def editing(
     _listen(editor)
     env = {**environment(runtime), **(extra_env or {})}
     await editor.client.start_io(sys.executable, "-m", "dlmd_lsp", env=env)
-    await editor.client.initialize_session(
+    answer = await editor.client.initialize_session(
         types.InitializeParams(
             capabilities=capabilities,
             initialization_options={"startDaemon": False, **options},
         )
     )
+    editor.able = answer.capabilities
     try:
         yield editor
         assert editor.client.error is None
     finally:
         await asyncio.wait_for(editor.client.shutdown_session(), DEADLINE_S)
-        await editor.client.stop()
+        await editor.client.stop()  # type: ignore[no-untyped-call]
 
 
 def _listen(editor: Editor) -> None:
-    client = editor.client
-
-    @client.feature("dlmd/state")
     def state(params: Any) -> None:
         editor.states.append(params)
         editor.news.set()
 
-    @client.feature("dlmd/status")
     def status(params: Any) -> None:
         editor.statuses.append(params)
         editor.news.set()
 
-    @client.feature(types.WORKSPACE_APPLY_EDIT)
     def edit(params: types.ApplyWorkspaceEditParams) -> types.ApplyWorkspaceEditResult:
         if editor.takes_edits:
             editor.apply(params)
         return types.ApplyWorkspaceEditResult(applied=editor.takes_edits)
+
+    handlers = {
+        "dlmd/state": state,
+        "dlmd/status": status,
+        types.WORKSPACE_APPLY_EDIT: edit,
+    }
+    for method, handler in handlers.items():
+        editor.client.feature(method)(handler)

@@ -6,6 +6,7 @@ as long as it stays the same. Must not know holes, Python or how the daemon is r
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,15 @@ class Editor(LanguageServer):
         super().__init__("dlmd", discovery.version())
         self._logged = ""
         self._status: Note = {}
+
+    def heed_cancel(self, task: asyncio.Task[Any] | None) -> None:
+        """Let `$/cancelRequest` reach a command, where pygls cancels only the answer.
+
+        It runs a command as a step of its own request, under another id.
+        """
+        answer = self.protocol._request_futures.get(self.protocol.msg_id or "")
+        if answer is not None and task is not None:
+            answer.add_done_callback(lambda done: done.cancelled() and task.cancel())
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """pygls would show a message box; a fault of ours is no reason to stop a typist."""

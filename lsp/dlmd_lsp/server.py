@@ -6,6 +6,7 @@ daemon's socket: those are document.py, context.py and link.py.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from lsprotocol import types
@@ -65,6 +66,7 @@ async def shutdown(ls: Editor, *_: Any) -> None:
 
 @server.command("dlmd.completeFunction")
 async def complete_function(ls: Editor, *arguments: Any) -> Outcome:
+    ls.heed_cancel(asyncio.current_task())
     return await fill(ls, arguments)
 
 
