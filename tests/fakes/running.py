@@ -97,8 +97,8 @@ def daemon(
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert "listens on" in line, line + process.communicate(timeout=30)[0]
-        socket = Path(line.split("listens on ")[1].rsplit(" (", 1)[0])
+        assert "listening on" in line, line + process.communicate(timeout=30)[0]
+        socket = Path(line.split("listening on ")[1].rsplit(" (", 1)[0])
         yield Running(process=process, folder=folder, socket=socket, announcement=line)
     finally:
         process.kill()

@@ -45,8 +45,9 @@ class ModelBackend:
         import torch
 
         from dlmd.decode import Tokenizer
-        from dlmd.model import load
+        from dlmd.model import load, read_config
 
+        read_config(self.folder)  # a wrong kind of model is the first thing to say
         self.device = device_of(self.settings.device)
         dtype = torch.float32 if self.device == "cpu" else torch.bfloat16
         self._tokenizer = Tokenizer.load(self.folder)

@@ -53,8 +53,7 @@ def serve(
     model cannot be loaded.
     """
     with taken_place(socket) as (listener, path):
-        daemon = Daemon(engine, path, limits or Limits(), stay_on_failure)
-        announce(f"dlmd listens on {path} (process {os.getpid()})")
+        daemon = Daemon(engine, path, limits or Limits(), announce, stay_on_failure)
         daemon.run(listener)
     if daemon.thread.is_alive():
         # The model is still being read; Python would wait for it, or crash in it.
@@ -70,11 +69,17 @@ class Daemon:
     """The app's state between start and end of the process."""
 
     def __init__(
-        self, engine: Engine, path: Path, limits: Limits, stay_on_failure: bool
+        self,
+        engine: Engine,
+        path: Path,
+        limits: Limits,
+        announce: Callable[[str], None],
+        stay_on_failure: bool,
     ) -> None:
         self.engine = engine
         self.path = path
         self.limits = limits
+        self.announce = announce
         self.stay_on_failure = stay_on_failure
         self.failed: str | None = None
         self.connections: set[Connection] = set()
@@ -112,6 +117,7 @@ class Daemon:
                 pid=os.getpid(), socket=self.path, version=discovery.version()
             )
         )
+        self.announce(f"listening on {self.path} (process {os.getpid()})")
         yield
 
     async def stream(self, websocket: WebSocket) -> None:
