@@ -254,7 +254,11 @@ def clear_room_if_alone() -> None:
 
 
 def main() -> NoReturn:
-    job: Job = marshal.load(sys.stdin.buffer)
+    try:
+        job: Job = marshal.load(sys.stdin.buffer)
+    except EOFError:  # our asker was killed before it could ask
+        clear_room_if_alone()
+        os._exit(FAILED)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_DUMPABLE, 0)  # closes /proc/<us>/fd and mem to the candidate
     wake_read, wake_write = os.pipe()
