@@ -141,7 +141,7 @@ def install() -> None:
         announce("mac", "for PyTorch")
     subprocess.run(pip(*torch), env=environment(), check=True)
     print("dlmd: installing dlmd and the other packages", flush=True)
-    everything = ["install", "--quiet", "--editable", f"{ROOT}[dev]"]
+    everything = ["install", "-qq", "--editable", f"{ROOT}[dev]"]
     subprocess.run(pip(*everything), env=environment(), check=True)
 
 
