@@ -30,8 +30,8 @@ HARD_TEXTS = [
     "\U0001f469\u200d\U0001f4bb",
     "no final newline",
     "<|mask|><|pad|><|eos|>",
-    "x" * 3000,
 ]
+LONG = "".join(f"line {n}\r\n" for n in range(600))
 documents = st.lists(
     st.sampled_from(HARD_TEXTS)
     | st.builds(Hole, length=st.integers(1, 4))
@@ -41,6 +41,7 @@ documents = st.lists(
     min_size=1,
     max_size=5,
 ).filter(lambda parts: any(isinstance(part, Hole) for part in parts))
+long_documents = documents.map(lambda parts: [LONG, *parts, LONG])
 choices = st.builds(
     InfillSettings,
     mode=st.sampled_from(["exact", "quality", "fast"]),
@@ -85,8 +86,8 @@ def texts(frames: list[Frame]) -> list[list[str]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
-@given(documents, choices)
+@settings(max_examples=30, deadline=None)
+@given(documents | long_documents, choices)
 def test_any_document_any_settings(
     tiny: Setup, parts: list[Part], how: InfillSettings
 ) -> None:

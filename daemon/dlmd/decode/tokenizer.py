@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
@@ -142,7 +143,7 @@ def from_tokenizer_json(file: Path) -> tuple[Backend, dict[str, int]]:
     return backend_from(raw), added
 
 
-def backend_from(raw: dict) -> Backend:
+def backend_from(raw: dict[str, Any]) -> Backend:
     try:
         return Backend.from_str(json.dumps(raw))
     except Exception as error:  # the library raises bare Exception
@@ -152,9 +153,11 @@ def backend_from(raw: dict) -> Backend:
 def from_qwen2_files(folder: Path) -> tuple[Backend, dict[str, int]]:
     vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
-    merges = [
-        tuple(line.split(" ")) for line in lines if line and line[:9] != "#version:"
-    ]
+    merges: list[tuple[str, str]] = []
+    for line in lines:
+        if line and not line.startswith("#version:"):
+            left, right = line.split(" ")
+            merges.append((left, right))
     try:
         backend = Backend(models.BPE(vocab=vocab, merges=merges))
     except Exception as error:  # the library raises bare Exception

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from dlmd.model.dream import DreamConfig
 
@@ -64,7 +65,7 @@ def read_config(path: str | Path) -> DreamConfig:
     )
 
 
-def refuse_other_networks(folder: Path, raw: dict) -> None:
+def refuse_other_networks(folder: Path, raw: dict[str, Any]) -> None:
     """Say so when the config asks for anything our one module does not compute."""
     kind = raw.get("model_type")
     if kind not in MODEL_TYPES:
@@ -93,7 +94,9 @@ def refuse_other_networks(folder: Path, raw: dict) -> None:
             )
 
 
-def positive(folder: Path, raw: dict, key: str, default: int | None = None) -> int:
+def positive(
+    folder: Path, raw: dict[str, Any], key: str, default: int | None = None
+) -> int:
     value = raw.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(
@@ -103,14 +106,14 @@ def positive(folder: Path, raw: dict, key: str, default: int | None = None) -> i
     return value
 
 
-def one_id(raw: dict, key: str) -> int | None:
+def one_id(raw: dict[str, Any], key: str) -> int | None:
     """Several ends of text come as a list, the one that ends a text first."""
     value = raw.get(key)
     first = value[0] if isinstance(value, list) and value else value
     return first if isinstance(first, int) else None
 
 
-def mask_id(folder: Path, raw: dict, vocab_size: int) -> int:
+def mask_id(folder: Path, raw: dict[str, Any], vocab_size: int) -> int:
     """`mask_token_id`, or for Qwen2-shaped folders the id of the tokenizer's mask token."""
     found = raw.get("mask_token_id")
     if found is None and (folder / "tokenizer_config.json").exists():
@@ -128,7 +131,7 @@ def mask_id(folder: Path, raw: dict, vocab_size: int) -> int:
     return found
 
 
-def read_json(file: Path) -> dict:
+def read_json(file: Path) -> dict[str, Any]:
     with readable(file):
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
