@@ -53,11 +53,14 @@ def serve(
     model cannot be loaded.
     """
     with taken_place(socket) as (listener, path):
-        daemon = Daemon(engine, path, limits or Limits(), announce, stay_on_failure)
+        daemon = Daemon(engine, path, limits or Limits(), stay_on_failure)
+        # Who comes from now on waits in the listener's queue for the few ms of a start.
+        discovery.write(_described(path))
+        announce(f"listening on {path} (process {os.getpid()})")
         daemon.run(listener)
     if daemon.thread.is_alive():
-        # The model is still being read; Python would wait for it, or crash in it.
-        log.debug("leaving while the model is being loaded")
+        # It reads the model, or is in a long forward; Python could crash on leaving it.
+        log.debug("leaving the engine thread behind")
         logging.shutdown()
         os._exit(0)
     if daemon.failed is not None:
@@ -69,17 +72,11 @@ class Daemon:
     """The app's state between start and end of the process."""
 
     def __init__(
-        self,
-        engine: Engine,
-        path: Path,
-        limits: Limits,
-        announce: Callable[[str], None],
-        stay_on_failure: bool,
+        self, engine: Engine, path: Path, limits: Limits, stay_on_failure: bool
     ) -> None:
         self.engine = engine
         self.path = path
         self.limits = limits
-        self.announce = announce
         self.stay_on_failure = stay_on_failure
         self.failed: str | None = None
         self.connections: set[Connection] = set()
@@ -112,12 +109,6 @@ class Daemon:
             # Replaces uvicorn's handlers, which would end the process by that signal.
             loop.add_signal_handler(number, self.on_signal)
         self.thread.start()
-        discovery.write(
-            discovery.Discovery(
-                pid=os.getpid(), socket=self.path, version=discovery.version()
-            )
-        )
-        self.announce(f"listening on {self.path} (process {os.getpid()})")
         yield
 
     async def stream(self, websocket: WebSocket) -> None:
@@ -172,6 +163,12 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self.transport.set_write_buffer_limits(high=0)
         connection = transport.get_extra_info("socket")
         connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, UNSENT_BYTES)
+
+
+def _described(path: Path) -> discovery.Discovery:
+    return discovery.Discovery(
+        pid=os.getpid(), socket=path, version=discovery.version()
+    )
 
 
 def _configured(app: ASGIApp, limits: Limits) -> uvicorn.Config:
