@@ -181,7 +181,11 @@ from dlmd_finetune.evidence.evaluate import EvalConfig, evaluate
 evaluate(EvalConfig(data=Path({str(data)!r}), out=Path({str(out)!r}),
                     answers="canonical", workers=1, timeout_s=60.0))
 """
-    run = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    run = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
     wait_until(lambda: out.exists() and out.read_bytes().count(b"\n") == 7)
     run.send_signal(signal.SIGKILL)
     run.wait()
