@@ -21,6 +21,16 @@ collect_ignore_glob = [] if os.environ.get("NVIM") else ["test_*.py"]
 
 @pytest.fixture
 def room() -> Iterator[Room]:
+    yield from _room()
+
+
+@pytest.fixture(scope="module")
+def shared_room() -> Iterator[Room]:
+    """For tests that leave the daemon alone: it starts once for all of them."""
+    yield from _room()
+
+
+def _room() -> Iterator[Room]:
     # Not tmp_path: its length leaves no room for the name of a socket.
     folder = Path(tempfile.mkdtemp(prefix="dlmd e2e "))
     made = Room(folder=folder, python=Path(sys.executable))

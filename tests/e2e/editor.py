@@ -99,7 +99,8 @@ class Editor:
         assert not self._thread.is_alive(), "Neovim did not quit"
 
     def _quit(self) -> None:
-        # The answer never comes: the connection ends with the editor.
+        # Out of any mode and prompt; the answer never comes, the connection ends.
+        self._nvim.input("<C-\\><C-n>")
         self._nvim.command("qall!", async_=True)
 
     def _run(self) -> None:
@@ -149,9 +150,14 @@ class Editor:
     def ghost(self) -> list[str]:
         return self.screen.drawn_in("DlmdGhost")
 
-    def wait(self, condition: Callable[[], object], what: str = "") -> None:
+    def wait(
+        self,
+        condition: Callable[[], object],
+        what: str,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         """Until the screen satisfies a condition; the screen is in the failure."""
-        end = time.monotonic() + DEADLINE_S
+        end = time.monotonic() + deadline_s
         with self._changed:
             while not condition():
                 left = end - time.monotonic()

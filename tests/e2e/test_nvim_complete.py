@@ -75,8 +75,12 @@ def test_outside_a_function_it_says_so(room: Room) -> None:
     room.use_fake_model(TABLE)
     with room.open(room.file("a.py", b"x = 1\n")) as editor:
         editor.command("DlmdComplete")
-        editor.wait_lua("return vim.fn.execute('messages') ~= ''")
-        assert editor.messages().startswith("(dlmd) ")
+        editor.wait(lambda: "(dlmd)" in "".join(editor.screen.lines()), "a sentence")
+        assert not editor.call("nvim_get_mode")["blocking"]  # no "Press ENTER"
+        assert editor.messages().startswith("(dlmd) there is no Python function")
+        assert editor.messages().endswith(":DlmdStatus")  # cut, and whole there
+        status = editor.lua("return require('dlmd.status').line()")
+        assert "put the cursor into one" in status
         assert editor.ghost_marks() == []
         assert editor.lines() == ["x = 1"]
 

@@ -17,9 +17,9 @@ TABLE = {
 
 
 @pytest.fixture
-def editor_room(room: Room) -> Room:
-    room.use_fake_model(TABLE)
-    return room
+def editor_room(shared_room: Room) -> Room:
+    shared_room.use_fake_model(TABLE)
+    return shared_room
 
 
 def test_type_see_take_save(editor_room: Room) -> None:

@@ -231,7 +231,7 @@ end
 function H.say_missing(program)
   if not H.told_missing then
     H.told_missing = true
-    vim.notify(("(dlmd) no program `%s` on PATH; install it with: %s"):format(program, M.install), vim.log.levels.WARN)
+    require("dlmd.say").warn(("no program `%s` on PATH; install it with: %s"):format(program, M.install))
   end
 end
 

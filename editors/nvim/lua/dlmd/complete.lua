@@ -5,6 +5,7 @@
 
 local client = require("dlmd.client")
 local ghost = require("dlmd.ghost")
+local say = require("dlmd.say")
 
 local M = {}
 local H = { run = nil }
@@ -15,7 +16,7 @@ function M.start()
   vim.cmd.stopinsert() -- what is typed now would be one step of undo with the body
   local buffer = vim.api.nvim_get_current_buf()
   if not client.attach(buffer) then
-    return H.say(require("dlmd.status").line())
+    return say.warn(require("dlmd.status").line())
   end
   local run = {
     buffer = buffer,
@@ -102,7 +103,8 @@ function H.ask(run)
     H.finish(run)
     local reason = err and err.message or (result and not result.applied and result.reason)
     if reason and reason ~= "cancelled" then
-      H.say(reason)
+      client.note(reason)
+      say.warn(reason)
     end
   end)
 end
@@ -114,10 +116,6 @@ end
 function H.finish(run)
   H.run = nil
   ghost.clear(run.buffer)
-end
-
-function H.say(sentence)
-  vim.notify("(dlmd) " .. sentence, vim.log.levels.WARN)
 end
 
 return M
