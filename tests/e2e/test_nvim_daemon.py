@@ -55,7 +55,7 @@ def test_language_server_killed_between_two_keystrokes(room: Room) -> None:
 
 
 def test_states_are_drawn_while_typing_if_wanted(room: Room) -> None:
-    room.use_fake_model(TABLE, delay_ms=50)
+    room.use_fake_model(TABLE, delay_ms=150)
     with room.open(room.file("a.py", b""), setup="{ live = true }") as editor:
         editor.type("ireturn ")
         editor.wait(lambda: editor.screen.drawn_in("DlmdMask"), "masked tokens")
