@@ -156,10 +156,11 @@ def test_config_that_cannot_be_read(folder: Path) -> None:
     assert "cannot read" in refusal(folder)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_folder_without_permission(folder: Path) -> None:
     folder.chmod(0)
     try:
+        if os.access(folder, os.R_OK):
+            pytest.skip("this user may read everything")
         assert "cannot read" in refusal(folder)
     finally:
         folder.chmod(0o700)

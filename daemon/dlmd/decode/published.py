@@ -140,11 +140,11 @@ def at_quantile(probs_NV: Tensor, uniform_N: Tensor) -> Tensor:
 
 def legal(logits_NV: Tensor, probs_NV: Tensor, mask_id: int) -> Tensor:
     """`probs_NV`, but rows where filters left only the mask token fall back on the rest."""
-    empty_N = without(probs_NV, mask_id, 0.0).sum(dim=-1) == 0
-    if not empty_N.any():
-        return probs_NV
-    rest_NV = without(logits_NV[empty_N].float(), mask_id, float("-inf"))
-    return probs_NV.index_put((empty_N,), rest_NV.softmax(dim=-1))
+    at = (probs_NV[:, mask_id] == 1).nonzero()[:, 0]
+    if len(at):  # the mask's may be a rounded 1 beside other probabilities
+        at = at[without(probs_NV[at], mask_id, 0.0).sum(dim=-1) == 0]
+    rest_NV = without(logits_NV[at].float(), mask_id, float("-inf"))
+    return probs_NV.index_put((at,), rest_NV.softmax(dim=-1)) if len(at) else probs_NV
 
 
 # ---- one step ----
