@@ -14,16 +14,16 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-
-from rich.console import Console, RenderableType
-from rich.live import Live
+from typing import TYPE_CHECKING
 
 from dlmd.settings import Settings
-from dlmd.terminal import excerpt, finished, loading, view
 from dlmd.wire import discovery
 from dlmd.wire.client import Client, Endpoint
 from dlmd.wire.discovery import Discovery
 from dlmd.wire.protocol import Infill, Result, State, Status
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 Message = State | Result
 SAY_EVERY_S = 2.0
@@ -66,6 +66,8 @@ def detach(settings: Settings, announce: Callable[[str], None]) -> Discovery:
 
 async def ready(endpoint: Endpoint | None, announce: Callable[[str], None]) -> Status:
     """Wait until the model is loaded, saying now and then how far it is."""
+    from dlmd.terminal import loading
+
     said = time.monotonic()
     async with Client.connect(endpoint) as client:
         async for seen in client.watch_status():
@@ -91,14 +93,19 @@ async def fill(request: Infill, endpoint: Endpoint | None) -> tuple[Status, Resu
 
 
 async def fill_drawn(
-    request: Infill, endpoint: Endpoint | None, console: Console, delay_s: float
+    request: Infill, endpoint: Endpoint | None, console: "Console", delay_s: float
 ) -> tuple[Status, Result]:
     """The same, with every state drawn; `delay_s` slows the drawing and nothing else."""
+    # A pipe does not wait for what only a terminal needs.
+    from rich.live import Live
+
+    from dlmd.terminal import excerpt, finished, view
+
     shown = excerpt(request.parts)
     seen: list[State] = []
     done: Result | None = None
 
-    def picture() -> RenderableType:
+    def picture() -> "RenderableType":
         if done is not None:
             return finished(shown, client.status, done)
         before, now = [None, None, *seen][-2:]

@@ -224,12 +224,12 @@ def _asked(
 ) -> "tuple[Status, Result]":
     import asyncio
 
-    from rich.console import Console
-
     from dlmd import ask
 
     if delay_s is None:
         return asyncio.run(ask.fill(request, endpoint))
+    from rich.console import Console
+
     return asyncio.run(ask.fill_drawn(request, endpoint, Console(), delay_s))
 
 
