@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,13 +53,15 @@ class Daemon:
         self.process.wait()
 
 
-def command(folder: Path, fills: Mapping[str, str], delay_ms: float = 0) -> list[str]:
+def command(
+    folder: Path, fills: Mapping[str, str], delay_ms: float = 0, *more: str
+) -> list[str]:
     """The command line of a fake daemon whose table and counter lie in the folder."""
     table = folder / "table.json"
     table.write_text(json.dumps(fills), encoding="utf-8")
     counter = str(folder / "forwards")
     options = ["--table", str(table), "--delay-ms", str(delay_ms), "--counter", counter]
-    return [*FAKE, *options]
+    return [*FAKE, *options, *more]
 
 
 @contextlib.contextmanager
@@ -248,6 +250,7 @@ CAPABILITIES = types.ClientCapabilities(
 async def editing(
     runtime: Path,
     *,
+    argv: Sequence[str] = ("-m", "dlmd_lsp"),
     capabilities: types.ClientCapabilities = CAPABILITIES,
     extra_env: Mapping[str, str] | None = None,
     **options: Any,
@@ -256,7 +259,7 @@ async def editing(
     editor = Editor(client=make_test_lsp_client())
     _listen(editor)
     env = {**environment(runtime), **(extra_env or {})}
-    await editor.client.start_io(sys.executable, "-m", "dlmd_lsp", env=env)
+    await editor.client.start_io(sys.executable, *argv, env=env)
     answer = await editor.client.initialize_session(
         types.InitializeParams(
             capabilities=capabilities,

@@ -81,27 +81,26 @@ async def test_its_states_fill_the_range_that_gives_way(quick: Path) -> None:
         assert editor.text == "def bare(b):\n    return b\n"
 
 
-@pytest.mark.parametrize(
-    ("marked", "expected"),
-    [
-        (
-            "class A:\r\n\tdef tabs(b):\r\n\t\tpass|\r\n\r\nx = 1\r\n",
-            "class A:\r\n\tdef tabs(b):\r\n\t\tfor a in b:\r\n\t\t\tprint(a)\r\n"
-            "\t\treturn b\r\n\r\nx = 1\r\n",
-        ),
-        (
-            "s = '😀'; t = (\ndef bare(b):|",
-            "s = '😀'; t = (\ndef bare(b):\n    return b",
-        ),
-        ("x = 1\n\f\ndef bare(b): |pass\n", "x = 1\n\f\ndef bare(b):\n    return b\n"),
-    ],
-)
-async def test_the_file_keeps_its_style(
-    quick: Path, marked: str, expected: str
-) -> None:
+STYLES = [
+    (
+        "class A:\r\n\tdef tabs(b):\r\n\t\tpass|\r\n\r\nx = 1\r\n",
+        "class A:\r\n\tdef tabs(b):\r\n\t\tfor a in b:\r\n\t\t\tprint(a)\r\n"
+        "\t\treturn b\r\n\r\nx = 1\r\n",
+    ),
+    (
+        "s = '😀'; t = (\ndef bare(b):|",
+        "s = '😀'; t = (\ndef bare(b):\n    return b",
+    ),
+    ("x = 1\n\f\ndef bare(b): |pass\n", "x = 1\n\f\ndef bare(b):\n    return b\n"),
+]
+
+
+async def test_the_file_keeps_its_style(quick: Path) -> None:
     async with editing(quick) as editor:
-        assert await editor.filled(editor.open(marked)) == {"applied": True}
-        assert editor.text == expected
+        for number, (marked, expected) in enumerate(STYLES):
+            editor.uri = f"file:///{number}.py"
+            assert await editor.filled(editor.open(marked)) == {"applied": True}
+            assert editor.text == expected
 
 
 async def test_a_client_without_versions_and_progress(quick: Path) -> None:
@@ -118,43 +117,27 @@ async def test_a_client_without_versions_and_progress(quick: Path) -> None:
 
 async def refused(editor: Editor, at: types.Position, *more: object) -> str:
     """The one sentence shown, after a command that changed nothing."""
-    text = editor.text
+    text, shown = editor.text, len(editor.shown)
     answer = await editor.filled(at, *more)
-    [sentence] = editor.shown
+    [sentence] = editor.shown[shown:]
     assert answer == {"applied": False, "reason": sentence}
-    assert editor.text == text and "\n" not in sentence
+    assert editor.text == text and "\n" not in sentence and editor.edits == []
     return sentence
 
 
-async def test_no_function_here(quick: Path) -> None:
-    async with editing(quick) as editor:
-        at = editor.open("x = |1\n")
-        assert "no Python function at line 1" in await refused(editor, at)
-
-
-async def test_no_answer_to_speak_of(quick: Path) -> None:
-    async with editing(quick) as editor:
-        at = editor.open("def empty():\n    |\n")
-        assert "left the body of empty empty" in await refused(editor, at)
-
-
-async def test_another_language(quick: Path) -> None:
-    async with editing(quick) as editor:
-        editor.uri = "file:///a.rs"
-        at = editor.open("fn f() {|}\n", language="rust")
-        assert "this is rust" in await refused(editor, at)
-
-
-async def test_a_version_that_is_gone(quick: Path) -> None:
-    async with editing(quick) as editor:
-        at = editor.open(SHOW)
-        assert "the document changed" in await refused(editor, at, 7)
-
-
-async def test_a_file_that_is_not_open(quick: Path) -> None:
+async def test_refusals(quick: Path) -> None:
     async with editing(quick) as editor:
         sentence = await refused(editor, types.Position(0, 0))
         assert "is not open in the editor" in sentence
+        at = editor.open("x = |1\n")
+        assert "no Python function at line 1" in await refused(editor, at)
+        assert "the document changed" in await refused(editor, at, 7)
+        editor.uri += "x"
+        at = editor.open("def empty():\n    |\n")
+        assert "left the body of empty empty" in await refused(editor, at)
+        editor.uri = "file:///a.rs"
+        at = editor.open("fn f() {|}\n", language="rust")
+        assert "this is rust" in await refused(editor, at)
 
 
 async def test_arguments_of_another_plugin(quick: Path) -> None:

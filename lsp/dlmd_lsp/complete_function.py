@@ -179,12 +179,10 @@ async def _progress(
     editor: Editor, title: str
 ) -> AsyncIterator[Callable[[State], None]]:
     """Work-done progress where the editor has it; its cancel button cancels this task."""
-    window = editor.client_capabilities.window
-    if window is None or not window.work_done_progress:
+    token, progress = str(uuid4()), editor.work_done_progress
+    if not await _created(editor, token):
         yield lambda state: None
         return
-    token, progress = str(uuid4()), editor.work_done_progress
-    await progress.create_async(token)
     task = asyncio.current_task()
     assert task is not None
     progress.tokens[token].add_done_callback(lambda _: task.cancel())
@@ -207,3 +205,14 @@ async def _progress(
     finally:
         progress.end(token, types.WorkDoneProgressEnd())
         del progress.tokens[token]
+
+
+async def _created(editor: Editor, token: str) -> bool:
+    window = editor.client_capabilities.window
+    if window is None or not window.work_done_progress:
+        return False
+    try:
+        await editor.work_done_progress.create_async(token)
+    except JsonRpcException:
+        return False  # an editor may refuse to show progress (LSP, Work Done Progress)
+    return True

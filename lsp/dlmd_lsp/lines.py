@@ -19,8 +19,8 @@ def split_lines(text: str) -> list[str]:
 
 def line_ending(text: str) -> str:
     """The ending of the first line, which an insert has to follow."""
-    first = next(iter(io.StringIO(text, newline="")), "")
-    return next((end for end in ("\r\n", "\n", "\r") if first.endswith(end)), "\n")
+    found = BREAK.search(text)
+    return found.group() if found else "\n"
 
 
 def plain(text: str) -> str:
