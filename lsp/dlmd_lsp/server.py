@@ -12,9 +12,8 @@ from typing import Any
 from lsprotocol import types
 
 from dlmd_lsp import document, inline, options
-from dlmd_lsp.complete_function import Outcome
-from dlmd_lsp.complete_function import complete_function as fill
 from dlmd_lsp.editor import Editor, quiet_logging
+from dlmd_lsp.function_body import command
 from dlmd_lsp.link import Link
 from dlmd_lsp.session import Session
 
@@ -65,9 +64,9 @@ async def shutdown(ls: Editor, *_: Any) -> None:
 
 
 @server.command("dlmd.completeFunction")
-async def complete_function(ls: Editor, *arguments: Any) -> Outcome:
+async def complete_function(ls: Editor, *arguments: Any) -> command.Outcome:
     ls.heed_cancel(asyncio.current_task())
-    return await fill(ls, arguments)
+    return await command.complete_function(ls, arguments)
 
 
 @server.command("dlmd.accepted")

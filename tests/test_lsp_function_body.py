@@ -1,10 +1,10 @@
-"""dlmd_lsp.function and body: which text of a file a function's body is, and the new one."""
+"""dlmd_lsp.function_body: which text of a file a function's body is, and the new one."""
 
 import ast
 
 import pytest
-from dlmd_lsp.body import fit
-from dlmd_lsp.function import find_body
+from dlmd_lsp.function_body.find import find_body
+from dlmd_lsp.function_body.fit import fit
 from hypothesis import given
 from hypothesis import strategies as st
 

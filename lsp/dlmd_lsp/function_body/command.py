@@ -19,10 +19,10 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from dlmd_lsp import document
-from dlmd_lsp.body import Body, fit
 from dlmd_lsp.context import around
 from dlmd_lsp.editor import Editor
-from dlmd_lsp.function import find_body
+from dlmd_lsp.function_body.find import find_body
+from dlmd_lsp.function_body.fit import Body, fit
 from dlmd_lsp.lines import line_ending
 
 Outcome = dict[str, Any]

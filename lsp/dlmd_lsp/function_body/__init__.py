@@ -1,0 +1,1 @@
+"""Filling the body of a Python function: found, asked for, laid in."""
