@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from dlmd.decode import Canvas, Hole, Part, Tokenizer, splice
 from dlmd.decode.canvas import DEFAULT_MASKS, draw_pieces, lay_out
-from dlmd.profiles import PROFILES
+from dlmd.profiles import PROFILES, Profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,7 +109,7 @@ def test_control_text_in_the_document_stays_text() -> None:
         (replace(PROFILE, bos_id=None, eos_id=None), "", DREAM.encode("\n")),
     ],
 )
-def test_what_stands_in_front(profile, prefix: str, first: list[int]) -> None:
+def test_what_stands_in_front(profile: Profile, prefix: str, first: list[int]) -> None:
     layout = lay_out([prefix, Hole(length=1)], DREAM, profile)
     assert list(layout.tokens) == [*first, MASK]
 
@@ -162,7 +163,7 @@ def test_requests_that_cannot_be_laid_out(parts: list[Part], said: str) -> None:
 
 @pytest.mark.parametrize("wrong", [{"length": 0}, {"length": "all"}, {"length": True},
                                    {"max_tokens": -1}, {"max_tokens": 2.5}])  # fmt: skip
-def test_holes_of_impossible_size(wrong: dict) -> None:
+def test_holes_of_impossible_size(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="give a whole number of at least 1"):
         Hole(**wrong)
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ EPS = {"dream_eps1e-3": 1e-3, "diffucoder_eps1e-12": 1e-12}
 @pytest.mark.parametrize(
     "case", RECORDED["cases"], ids=lambda c: f"{c['n_masks']}-{c['steps']}"
 )
-def test_published_schedules(case: dict) -> None:
+def test_published_schedules(case: dict[str, Any]) -> None:
     for name, eps in EPS.items():
         wanted = [count for count, times in case[name] for _ in range(times)]
         assert schedule(case["n_masks"], case["steps"], eps) == wanted

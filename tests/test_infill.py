@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -61,7 +62,7 @@ class Setup:
         self.tokenizer = Tokenizer.load(folder)
         self.profile: Profile = for_folder(folder)
 
-    def __call__(self, parts: list[Part], **settings: object) -> list[Frame]:
+    def __call__(self, parts: list[Part], **settings: Any) -> list[Frame]:
         how = InfillSettings(**{"seed": 0} | settings)
         return list(infill(self.model, self.tokenizer, self.profile, parts, how))
 
@@ -102,7 +103,9 @@ def test_any_document_any_settings(
         assert [f.texts is not None for f in own] == [False] * (len(own) - 1) + [True]
         last = own[-1]
         assert last.step == last.of and last.finish in ("stop", "length")
-        assert all(text.encode("utf-8") is not None for text in last.texts)
+        assert last.texts is not None and all(
+            t.encode("utf-8") or not t for t in last.texts
+        )
         for hole, text in zip(holes, last.texts, strict=True):
             assert text.startswith(hole.initial or "")
         check_frames(own, len(holes))
@@ -149,7 +152,9 @@ def shown(frame: Frame) -> str:
         ({"tokens_per_step": 0.5}, 8),
     ],
 )
-def test_one_frame_after_each_step(tiny: Setup, choice: dict, steps: int) -> None:
+def test_one_frame_after_each_step(
+    tiny: Setup, choice: dict[str, Any], steps: int
+) -> None:
     frames = tiny(["def f(x):\n", Hole(length=8), "\n"], **choice)
     assert [frame.step for frame in frames] == list(range(1, steps + 1))
     assert {frame.of for frame in frames} == {steps}
@@ -207,14 +212,16 @@ class Says:
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         return self.like.parameters()
 
-    def __call__(self, tokens_BT, valid_BT=None, *, rows_N):
+    def __call__(
+        self, tokens_BT: torch.Tensor, valid_BT: None = None, *, rows_N: torch.Tensor
+    ) -> torch.Tensor:
         logits_NV = torch.zeros(len(rows_N), self.like.config.vocab_size)
         logits_NV[:, self.token] = 9.0
         return logits_NV
 
 
 def answer(tiny: Setup, token: int, parts: list[Part], profile: Profile) -> Frame:
-    model = Says(token, tiny.model)
+    model: Any = Says(token, tiny.model)
     *_, last = infill(model, tiny.tokenizer, profile, parts, InfillSettings())
     return last
 
@@ -265,7 +272,7 @@ def test_other_policies_fill_all_they_were_given(tiny: Setup) -> None:
         ({"seed": -3}, "seed is -3"),
     ],
 )
-def test_settings_out_of_bounds(wrong: dict, said: str) -> None:
+def test_settings_out_of_bounds(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         InfillSettings(**wrong)
 

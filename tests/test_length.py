@@ -1,6 +1,7 @@
 """How many masks a hole keeps, by arithmetic and by a network told what to say."""
 
 import math
+from typing import Any
 
 import torch
 from dlmd.decode import Canvas
@@ -40,10 +41,12 @@ def test_certain_answers() -> None:
     assert likeliest_length(torch.tensor([])) == 0
 
 
-def says(surplus_T: list[float]):
+def says(surplus_T: list[float]) -> Any:
     """A network that gives padding these probabilities: at position t of row t - 1."""
 
-    def forward(tokens_BT, valid_BT=None, *, rows_N):
+    def forward(
+        tokens_BT: torch.Tensor, valid_BT: None = None, *, rows_N: torch.Tensor
+    ) -> torch.Tensor:
         logits_NV = torch.full((len(rows_N), 10), -20.0)
         for n, row in enumerate(rows_N.tolist()):
             p = surplus_T[row + 1]

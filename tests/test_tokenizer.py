@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dlmd.decode import Tokenizer
@@ -25,7 +26,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 
 @pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: repr(case["text"]))
-def test_published_ids(case: dict) -> None:
+def test_published_ids(case: dict[str, Any]) -> None:
     assert DREAM.encode(case["text"], special=True) == case["ids"]
     assert DREAM.decode(case["ids"]) == case["decoded"]
 
@@ -33,7 +34,7 @@ def test_published_ids(case: dict) -> None:
 @pytest.mark.parametrize(
     "case", CHATS, ids=lambda case: case["messages"][-1]["content"]
 )
-def test_chat_template(case: dict) -> None:
+def test_chat_template(case: dict[str, Any]) -> None:
     rendered = DREAM.chat(case["messages"])
     if "note" not in case:
         assert rendered == case["rendered"]

@@ -24,7 +24,7 @@ def shard(folder: Path) -> None:
     """The single file as two shards with an index."""
     tensors = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
-    table = {}
+    table: dict[str, str] = {}
     for number, names in enumerate((sorted(tensors)[::2], sorted(tensors)[1::2]), 1):
         name = f"model-0000{number}-of-00002.safetensors"
         save_file({n: tensors[n] for n in names}, folder / name)

@@ -212,12 +212,17 @@ def whole_characters(
         found = None if token == mask_id else tokenizer.bytes_of(token)
         if found == b"":
             continue  # surplus and control tokens draw as nothing
-        open_end = groups and groups[-1][0] is not None and found is not None
-        if open_end and found[0] & 0xC0 == 0x80 and whole(groups[-1][0]) is None:
-            groups[-1] = (groups[-1][0] + found, [*groups[-1][1], k])
+        before, members = groups[-1] if groups else (None, [])
+        if found is not None and before is not None and continues(found, before):
+            groups[-1] = (before + found, [*members, k])
         else:
             groups.append((found, [k]))
     return [(whole(found), members) for found, members in groups]
+
+
+def continues(found: bytes, before: bytes) -> bool:
+    """Whether `found` goes on with a character that `before` left open."""
+    return found[0] & 0xC0 == 0x80 and whole(before) is None
 
 
 def whole(found: bytes | None) -> str | None:

@@ -10,6 +10,7 @@ that each belongs to.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeAlias
 
 import torch
 from torch import Generator, Tensor
@@ -17,7 +18,7 @@ from torch import Generator, Tensor
 SCHEDULES = ("published", "even")
 
 # One generator for the batch, or one for each row.
-Generators = Generator | Sequence[Generator]
+Generators: TypeAlias = Generator | Sequence[Generator]
 
 
 # ---- how many ----

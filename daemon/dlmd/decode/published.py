@@ -274,11 +274,7 @@ def denoise(
 ) -> Iterator[Canvas]:
     """The canvas after each step. A step that commits nothing costs no second forward."""
     if generator is None:
-        generator = Generator()
-        if settings.seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(settings.seed)
+        generator = fresh_generator(settings.seed)
     logits_NV = None
     for i in range(yields(canvas, settings)):
         with torch.no_grad():  # not around the yield: the caller's mode is the caller's
@@ -293,6 +289,14 @@ def denoise(
             logits_NV = None
         canvas = after
         yield canvas
+
+
+def fresh_generator(seed: int | None) -> Generator:
+    generator = Generator()
+    if seed is None:
+        generator.seed()
+        return generator
+    return generator.manual_seed(seed)
 
 
 def yields(canvas: Canvas, settings: DecodeSettings) -> int:

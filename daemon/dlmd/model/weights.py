@@ -69,10 +69,10 @@ class NoInit(TorchFunctionMode):
 
     def __torch_function__(
         self,
-        func: Callable,
+        func: Callable[..., object],
         types: object,
-        args: tuple = (),
-        kwargs: dict | None = None,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
     ) -> object:
         if getattr(func, "__module__", None) == "torch.nn.init":
             return args[0] if args else (kwargs or {})["tensor"]
