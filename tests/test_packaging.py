@@ -88,6 +88,7 @@ def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(unpacked: Path, folder: Path, *words: str, text: str = "") -> str:
     env = {k: v for k, v in os.environ.items() if not k.startswith("DLMD_")}
+    env["OMP_NUM_THREADS"] = "1"
     env["PYTHONPATH"] = str(unpacked)
     env["DLMD_RUNTIME_DIR"] = str(folder / "run")
     env["DLMD_CONFIG_DIR"] = str(folder / "config")
