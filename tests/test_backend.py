@@ -14,7 +14,15 @@ from dlmd.serve.backend import ModelBackend, device_of, folder_of, infill_settin
 from dlmd.serve.engine import Engine
 from dlmd.settings import Settings
 from dlmd.wire.client import DaemonGone
-from dlmd.wire.protocol import Cancel, Failure, Infill, Result, State, hole
+from dlmd.wire.protocol import (
+    Cancel,
+    Failure,
+    HolePart,
+    Infill,
+    Result,
+    State,
+    hole,
+)
 from websockets.exceptions import ConnectionClosed
 
 from tests.fakes.running import Running, daemon, request, start
@@ -63,7 +71,13 @@ def test_the_status_names_model_profile_and_device(bench: Bench, folder: Path) -
 
 def test_every_hole_is_filled_and_states_lead_to_the_result(bench: Bench) -> None:
     bench.said.clear()
-    parts = ["def f(", hole(length=3), "):\n    return ", hole(length=5), "\n"]
+    parts: list[str | HolePart] = [
+        "def f(",
+        hole(length=3),
+        "):\n    return ",
+        hole(length=5),
+        "\n",
+    ]
     end = bench.ask(request("two holes", *parts))
     states = [m for m in bench.said if isinstance(m, State)]
     assert states[-1].holes == [[text] for text in end.candidates[0].holes]
@@ -73,7 +87,7 @@ def test_every_hole_is_filled_and_states_lead_to_the_result(bench: Bench) -> Non
 
 def test_the_same_seed_draws_the_same_and_another_does_not(bench: Bench) -> None:
     def drawn(id: str, seed: int) -> list[list[str]]:
-        place = ["x = ", hole(length=24), "\n"]
+        place: list[str | HolePart] = ["x = ", hole(length=24), "\n"]
         end = bench.ask(request(id, *place, temperature=1.0, seed=seed, n=2))
         return [candidate.holes for candidate in end.candidates]
 
@@ -89,7 +103,7 @@ def test_an_initial_text_stays_in_front(bench: Bench) -> None:
 
 
 def test_what_does_not_fit_is_refused_and_the_next_request_works(bench: Bench) -> None:
-    too_much = ["a", hole(length=400), "b", hole(length=400)]
+    too_much: list[str | HolePart] = ["a", hole(length=400), "b", hole(length=400)]
     bench.engine.submit("c", request("too much", *too_much), bench.said.append)
     bench.engine.step()
     end = bench.said[-1]

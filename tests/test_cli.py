@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dlmd.cli import app, sentence
@@ -30,9 +31,9 @@ def home(tmp_path: Path) -> Home:
 
 
 def flags(*command: str) -> list[str]:
-    shown = get_command(app)
+    shown: Any = get_command(app)
     for name in command:
-        shown = shown.commands[name]  # type: ignore[attr-defined]
+        shown = shown.commands[name]
     return [
         name
         for parameter in shown.params

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 import typer
-from click.testing import Result
 from dlmd.flags import run_with_flags
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,9 @@ PARTS = (
 
 def drawn(renderable: RenderableType, *, color: bool = False) -> str:
     out = io.StringIO()
-    system = "standard" if color else None
-    Console(file=out, width=100, color_system=system, force_terminal=color).print(
-        renderable
-    )
+    plain = Console(file=out, width=100, color_system=None, force_terminal=False)
+    tinted = Console(file=out, width=100, color_system="standard", force_terminal=True)
+    (tinted if color else plain).print(renderable)
     return out.getvalue()
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -210,7 +210,7 @@ def train(run: Run, maker: CanvasMaker) -> Iterator[dict[str, float]]:
     config = run.config
     with ThreadPoolExecutor(1) as ahead:
 
-        def ask(step: int, tokens: int) -> object:
+        def ask(step: int, tokens: int) -> Future[list[Canvases]]:
             return ahead.submit(
                 draws, config, maker, step, tokens < config.causal_share * config.tokens
             )
