@@ -258,3 +258,8 @@ def test_a_signal_while_waiting_for_text(home: Home) -> None:
     terminal.process.send_signal(signal.SIGINT)
     done = terminal.finish()
     assert (done.code != 0, "Traceback" in done.err) == (True, False)
+
+
+def test_an_evaluation_set_or_a_corpus_that_is_not_there(home: Home) -> None:
+    refused(home.run("eval", "infilling", "--data", "gone.jsonl"), "gone.jsonl")
+    refused(home.run("pretrain", "gone", "--out", "run"), "no corpus at gone")

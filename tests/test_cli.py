@@ -43,9 +43,7 @@ def flags(*command: str) -> list[str]:
 
 
 def test_the_flags_are_these() -> None:
-    assert (
-        flags("serve") == ["--model", "--device", "--socket", "--detach", "--help"][:-1]
-    )
+    assert flags("serve") == ["--model", "--device", "--socket", "--detach"]
     assert flags("infill") == [
         *(
             "place",
@@ -110,6 +108,23 @@ def test_help_loads_next_to_nothing() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("eval", "infilling"), ("--data", "--answers", "--limit")),
+        (("pretrain",), ("corpus", "--out", "--tokens")),
+        (("bench",), ("--infills", "--context", "--json")),
+    ],
+)
+def test_commands_of_other_rooms_explain_themselves(
+    home: Home, command: tuple[str, ...], told: tuple[str, ...]
+) -> None:
+    done = home.run(*command, "--help")
+    assert (done.code, done.err) == (0, "")
+    assert [text for text in told if text not in done.out.decode()] == []
 
 
 @pytest.mark.slow
