@@ -41,6 +41,16 @@ async def test_what_is_no_daemon_is_one_sentence(socket: Path) -> None:
             await Client.open(Endpoint(socket=socket))
 
 
+async def test_a_daemon_that_dies_at_the_door_went_away(socket: Path) -> None:
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    async with await asyncio.start_unix_server(die, socket):
+        with pytest.raises(DaemonGone, match="went away before it said hello"):
+            await Client.open(Endpoint(socket=socket))
+
+
 async def test_silence_has_an_end(socket: Path) -> None:
     async with serving(socket, nothing_more) as endpoint:
         with pytest.raises(DaemonGone, match=r"did not say hello within 0.05 s"):

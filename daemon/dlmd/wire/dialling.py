@@ -62,6 +62,10 @@ async def dial(endpoint: Endpoint, timeout: float) -> tuple["ClientConnection", 
             "start one with `dlmd serve`"
         ) from error
     except WebSocketException as error:
+        if isinstance(error.__cause__, EOFError | ConnectionError):
+            raise DaemonGone(
+                f"the daemon at {path} went away before it said hello; try again"
+            ) from error
         raise DaemonGone(
             f"what answers at {path} is no dlmd daemon ({error}); "
             "stop that program, or name another socket"
