@@ -171,11 +171,12 @@ def test_frames_come_while_the_model_works(tiny: Setup) -> None:
     assert next(states).forwards == 2
 
 
-def test_own_length_is_shown_before_the_first_token(tiny: Setup) -> None:
+def test_own_length_only_shrinks_and_every_frame_costs_one_forward(tiny: Setup) -> None:
     frames = tiny(["x = ", Hole(max_tokens=16), "\n"])
-    first = frames[0]
-    assert (first.step, first.forwards, shown(first)) == (0, 1, "")
-    assert masks(first) == first.of == len(frames) - 1
+    assert [frame.forwards for frame in frames] == list(range(1, len(frames) + 1))
+    left = [masks(frame) for frame in frames]
+    assert left == sorted(set(left), reverse=True) and left[-1] == 0
+    assert [frame.texts is not None for frame in frames] == [n == 0 for n in left]
 
 
 def test_nothing_to_fill_is_final_at_once(tiny: Setup) -> None:

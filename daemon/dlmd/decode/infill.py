@@ -21,7 +21,7 @@ from dlmd.decode.canvas import (
     draw_pieces,
     lay_out,
 )
-from dlmd.decode.length import settle_length
+from dlmd.decode.length import denoise_own_length
 from dlmd.decode.published import DecodeSettings, denoise, yields
 from dlmd.decode.tokenizer import Tokenizer
 from dlmd.model import Dream
@@ -133,14 +133,18 @@ def frames(
     settings: InfillSettings,
     own_length: Sequence[range],
 ) -> Iterator[Frame]:
-    if own_length:
-        canvas = settle_length(model, canvas, own_length, document.profile.pad_ids)
     decoding = settings.decoding(masks=canvas.masks_B[0])
     of = yields(canvas, decoding)
-    if own_length or of == 0:
-        yield from drawn(canvas, document, 0, of)
+    if of == 0:
+        yield from drawn(canvas, document, 0, 0)
     chance = candidate_generators(settings)
-    states = denoise(model, canvas, decoding, generator=chance)
+    if own_length:
+        pads = document.profile.pad_ids
+        states = denoise_own_length(
+            model, canvas, decoding, holes=own_length, pad_ids=pads, generator=chance
+        )
+    else:
+        states = denoise(model, canvas, decoding, generator=chance)
     for step, state in enumerate(states, start=1):
         yield from drawn(state, document, step, of)
 
@@ -164,7 +168,7 @@ def drawn(canvas: Canvas, document: Document, step: int, of: int) -> Iterator[Fr
             draw_hole(row[h.start : h.stop], sure[h.start : h.stop], initial, document)
             for h, initial in zip(spans, document.initials, strict=True)
         ]
-        final = step == of
+        final = not canvas.masked_BT.any()
         if final:
             holes = [finished(*hole) for hole in holes]
         yield Frame(
