@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -269,7 +270,7 @@ def test_detach_comes_back_ready_and_infill_starts_a_daemon_on_demand(
 @pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_error_message(home: Home) -> None:
     with home.fake_daemon("--default", "x"):
-        command = " ".join([*DLMD, "infill", "-"])
+        command = shlex.join([*DLMD, "infill", "-"])
         done = subprocess.run(
             [
                 "bash",
