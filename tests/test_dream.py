@@ -55,6 +55,14 @@ def test_padded_rows_equal_single_rows(model: Dream) -> None:
             assert torch.allclose(batch_BTV[row, valid], single_TV, atol=2e-4)
 
 
+def test_padding_may_be_told_in_zeros_and_ones(model: Dream) -> None:
+    tokens_BT, valid_BT = tokens_and_valid("left_padded_midmask")
+    assert valid_BT is not None
+    with torch.no_grad():
+        as_bools_BTV = model(tokens_BT, valid_BT)
+        assert torch.equal(model(tokens_BT, valid_BT.long()), as_bools_BTV)
+
+
 def test_a_later_token_changes_an_earlier_row(model: Dream) -> None:
     tokens_BT, _ = tokens_and_valid("full_midmask")
     changed_BT = tokens_BT.clone()

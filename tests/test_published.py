@@ -242,6 +242,47 @@ def test_states_do_not_share_memory() -> None:
     assert first.masked_BT.sum() == 4  # eps 1e-3 leaves the first step empty
 
 
+@pytest.mark.parametrize("name", TRACES)
+def test_a_state_rebuilt_from_its_tokens_goes_on_alike(name: str) -> None:
+    """Nothing but tokens is needed: the published count comes from the masks left."""
+    record = TRACES[name]
+    states = [record["initial_state"], *record["history"]]
+    for i, detail in enumerate(record["steps_detail"]):
+        canvas = start(record | {"initial_state": states[i]})
+        given = {}
+        if "uniform_draws" in detail:
+            given["draws_N"] = torch.tensor(detail["uniform_draws"])
+        if "x0_drawn" in detail:
+            given["x0_N"] = torch.tensor(detail["x0_drawn"], dtype=torch.int32)
+        after = step(canvas, shifted(canvas), how(record), i, **given)
+        assert after.tokens_BT.tolist() == states[i + 1]
+
+
+def test_a_run_from_a_state_counts_the_masks_left() -> None:
+    every = DecodeSettings(schedule="even")
+    third = ends(canvas_of(masked_row(8)), every)[2]
+    assert [int(c.masked_BT.sum()) for c in ends(third, every)] == [4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("run", ["step", "denoise"])
+def test_a_canvas_without_masks_has_confidences_too(run: str) -> None:
+    canvas = canvas_of([1, 2, 3])
+    if run == "step":
+        after = step(canvas, shifted(canvas), DecodeSettings(steps=1), 0)
+    else:
+        (after,) = ends(canvas, DecodeSettings(steps=1))
+    assert torch.equal(after.tokens_BT, canvas.tokens_BT)
+    assert after.confidence_BT is not None and after.confidence_BT.sum() == 0
+
+
+@pytest.mark.parametrize("algorithm", ["origin", "maskgit_plus", "entropy"])
+def test_ids_of_any_whole_number_type(algorithm: str) -> None:
+    how = DecodeSettings(algorithm=algorithm, steps=3, seed=1)
+    wide = canvas_of(masked_row(6))
+    narrow = replace(wide, tokens_BT=wide.tokens_BT.int())
+    assert torch.equal(final(narrow, how), final(wide, how).int())
+
+
 # ---- score and choose ----
 
 LOGITS_NV = torch.tensor([[2.0, 1.0, 0.0, -1.0], [0.0, 0.0, 3.0, 9.0]])
@@ -298,6 +339,20 @@ def test_a_mask_that_wins_gives_way_to_the_next(how: DecodeSettings) -> None:
     )
     done = step(canvas, logits_BTV, replace(how, steps=1), 0)
     assert done.tokens_BT.tolist() == [[0, 1, 0]]
+
+
+@pytest.mark.parametrize("mask_id", [-1, 4, 511])
+def test_a_mask_without_a_logit_bars_nothing(mask_id: int) -> None:
+    how = DecodeSettings(algorithm="maskgit_plus")
+    confidence_N, probs_NV = score(LOGITS_NV, how, mask_id)
+    assert torch.equal(confidence_N, probs_NV.amax(dim=-1))
+    assert choose(probs_NV, mask_id).tolist() == [0, 3]
+    canvas = Canvas(torch.full((1, 3), mask_id), mask_id=mask_id)
+    after = step(canvas, LOGITS_NV[[0, 0, 1]][None], DecodeSettings(steps=1), 0)
+    assert after.tokens_BT.tolist() == [[0, 0, 3]]
+    draws = torch.Generator().manual_seed(0)
+    often_NV = probs_NV[1:].expand(200, -1)
+    assert choose(often_NV, mask_id, draws).mode().values == 3
 
 
 def test_draws_follow_the_distribution() -> None:

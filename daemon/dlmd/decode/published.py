@@ -107,8 +107,10 @@ def filtered(logits_NV: Tensor, settings: DecodeSettings) -> Tensor:
 
 
 def without(values_NV: Tensor, mask_id: int, instead: float) -> Tensor:
+    """A copy with `instead` for the mask token, if the vocabulary has it at all."""
     values_NV = values_NV.clone()
-    values_NV[:, mask_id] = instead
+    if 0 <= mask_id < values_NV.shape[-1]:
+        values_NV[:, mask_id] = instead
     return values_NV
 
 
@@ -140,6 +142,8 @@ def at_quantile(probs_NV: Tensor, uniform_N: Tensor) -> Tensor:
 
 def legal(logits_NV: Tensor, probs_NV: Tensor, mask_id: int) -> Tensor:
     """`probs_NV`, but rows where filters left only the mask token fall back on the rest."""
+    if not 0 <= mask_id < probs_NV.shape[-1]:
+        return probs_NV
     at = (probs_NV[:, mask_id] == 1).nonzero()[:, 0]
     if len(at):  # the mask's may be a rounded 1 beside other probabilities
         at = at[without(probs_NV[at], mask_id, 0.0).sum(dim=-1) == 0]
@@ -189,7 +193,7 @@ def commit(
     masked_BT = canvas.masked_BT
     row_N = masked_BT.nonzero()[:, 0]
     if len(row_N) == 0:
-        return canvas
+        return replace(canvas, confidence_BT=confidences(canvas))
     count_B = counts(canvas, settings, i, row_N)
     confidence_N, probs_NV = score(logits_NV, settings, canvas.mask_id)
     legal_NV = legal(logits_NV, probs_NV, canvas.mask_id)
@@ -210,7 +214,7 @@ def commit(
         if x0_N is None:
             x0_N = pick(legal_NV, row_N, settings, canvas.mask_id, generator)
         if settings.algorithm == "maskgit_plus":
-            confidence_N = probs_NV.gather(-1, x0_N[:, None])[:, 0]
+            confidence_N = probs_NV.gather(-1, x0_N[:, None].long())[:, 0]
         rank_N = confidence_N
         if settings.alg_temp and any(count_B):
             rank_N = shaken(rank_N / settings.alg_temp, masked_BT, generator)
@@ -222,13 +226,17 @@ def written(canvas: Canvas, tokens_N: Tensor, confidence_N: Tensor) -> Canvas:
     """A new canvas with `tokens_N` and `confidence_N` at the masked positions."""
     masked_BT = canvas.masked_BT
     tokens_BT = canvas.tokens_BT.clone()
-    tokens_BT[masked_BT] = tokens_N
-    if canvas.confidence_BT is None:
-        confidence_BT = torch.zeros_like(tokens_BT, dtype=torch.float32)
-    else:
-        confidence_BT = canvas.confidence_BT.clone()
+    tokens_BT[masked_BT] = tokens_N.to(tokens_BT.dtype)
+    confidence_BT = confidences(canvas)
     confidence_BT[masked_BT] = confidence_N
     return replace(canvas, tokens_BT=tokens_BT, confidence_BT=confidence_BT)
+
+
+def confidences(canvas: Canvas) -> Tensor:
+    """A copy, or zeros where no step has ranked anything yet."""
+    if canvas.confidence_BT is None:
+        return torch.zeros_like(canvas.tokens_BT, dtype=torch.float32)
+    return canvas.confidence_BT.clone()
 
 
 def row_steps(canvas: Canvas, settings: DecodeSettings) -> list[int]:
@@ -275,6 +283,8 @@ def denoise(
     """The canvas after each step. A step that commits nothing costs no second forward."""
     if generator is None:
         generator = fresh_generator(settings.seed)
+    # A run of its own, even from a state that another run left: masks count from here.
+    canvas = replace(canvas, masks_B=(), confidence_BT=confidences(canvas))
     logits_NV = None
     for i in range(yields(canvas, settings)):
         with torch.no_grad():  # not around the yield: the caller's mode is the caller's

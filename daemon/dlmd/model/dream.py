@@ -211,6 +211,8 @@ class Dream(nn.Module):
         count the valid tokens only. `causal` hides the future; pretraining starts that way
         (DiffuCoder, section 3: adapted from an autoregressive model).
         """
+        if valid_BT is not None:
+            valid_BT = valid_BT.bool()  # tokenizers give 0 and 1
         if positions_BT is None:
             positions_BT = count_positions(tokens_BT, valid_BT)
         allow_B1TT = None
