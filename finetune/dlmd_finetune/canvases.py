@@ -127,15 +127,19 @@ def hide(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which of a hole's slots are masked, and each slot's loss weight.
 
-    The masked share t is 1 half of the time (a hole starts that way), else uniform; the
-    weight 1/t (masked-diffusion bound) is applied as slots/masked, capped.
+    The masked share t is 1 for a third of the holes (every hole starts that way), else
+    uniform: for a third anywhere, for a third from the right, the order in which a hole
+    without a known length is best filled. The weight 1/t (masked-diffusion bound) is
+    applied as slots/masked, capped.
     """
     slots = length + extra
     masked = np.ones(slots, dtype=bool)
-    if rng.random() < 0.5:
+    kind = rng.random()
+    if kind < 0.67:
         count = max(1, round(rng.random() * slots))
+        order = np.arange(slots)[::-1] if kind < 0.33 else rng.permutation(slots)
         masked[:] = False
-        masked[rng.permutation(slots)[:count]] = True
+        masked[order[:count]] = True
     weight = np.full(
         slots, min(slots / masked.sum(), MAX_TOKEN_WEIGHT), dtype=np.float32
     )
