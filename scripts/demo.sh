@@ -5,9 +5,9 @@
 set -eu
 
 cd -- "${0%/*}/.."
-line=${LINE:-12}
+line=${LINE:-39}
 picture=${PICTURE:-}
-example=examples/demo/interval.py
+example=examples/demo/inventory.py
 
 # Your settings are for your daemon.
 for name in $(env | sed -n 's/^\(DLMD_[A-Z_]*\)=.*/\1/p'); do unset "$name"; done
@@ -28,7 +28,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-file=$room/interval.py
+file=$room/inventory.py
 sed "${line}s/[^ ].*//" "$example" >"$file"
 
 around() { sed -n "$((line - 4)),$((line + 4))p" "$1"; }

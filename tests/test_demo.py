@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
-EXAMPLE = REPO / "examples" / "demo" / "interval.py"
+EXAMPLE = REPO / "examples" / "demo" / "inventory.py"
 
 pytestmark = pytest.mark.slow
 
@@ -52,9 +52,9 @@ def test_it_fills_the_blank_line_and_ends_its_daemon(tmp_path: Path) -> None:
     assert demo.returncode == 0, said
     [ready] = [line for line in said.splitlines() if line.startswith("ready on")]
     assert gone(process(ready))
-    assert "step   0 of" in said
+    assert "step   1 of" in said
     before, after = said.split("After:")
-    lines = original.splitlines()[8:15]
+    lines = original.splitlines()[35:42]
     assert lines[0] in before and lines[0] in after
     assert len(after.strip().splitlines()) >= len(
         before.split("dlmd:")[0].strip().splitlines()

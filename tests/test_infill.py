@@ -177,6 +177,7 @@ def test_own_length_only_shrinks_and_every_frame_costs_one_forward(tiny: Setup) 
     left = [masks(frame) for frame in frames]
     assert left == sorted(set(left), reverse=True) and left[-1] == 0
     assert [frame.texts is not None for frame in frames] == [n == 0 for n in left]
+    assert [frame.of - frame.step for frame in frames] == left
 
 
 def test_nothing_to_fill_is_final_at_once(tiny: Setup) -> None:

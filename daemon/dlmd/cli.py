@@ -6,6 +6,7 @@ Everything heavier than parsing is imported inside the command that needs it, so
 
 import io
 import json
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,9 @@ def main() -> None:
     except (ValueError, OSError) as failure:
         print(f"dlmd: {sentence(failure)}", file=sys.stderr)
         sys.exit(FAILED)
+    finally:
+        # Nothing is left to tidy up; Python would answer Ctrl-C now with a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def sentence(failure: Exception) -> str:

@@ -146,6 +146,8 @@ def frames(
     else:
         states = denoise(model, canvas, decoding, generator=chance)
     for step, state in enumerate(states, start=1):
+        left = int(state.masked_BT.sum(dim=-1).max())
+        of = min(of, step + left)  # a hole that ended early has fewer steps to come
         yield from drawn(state, document, step, of)
 
 
