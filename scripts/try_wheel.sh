@@ -26,9 +26,15 @@ trap 'exit 143' TERM
 
 cd "$room"
 "$installed" --version
-filled=$(printf 'def add(a, b):\n    return ⟦⟧\n' | "$installed" infill -)
+before='class Point:
+    def __init__(self, x, y):
+        self.x = '
+after='
+        self.y = y'
+filled=$(printf '%s⟦⟧%s\n' "$before" "$after" | "$installed" infill -)
 printf '%s\n' "$filled"
 case $filled in
-    'def add(a, b):'*'return '*) ;;
+    "$before$after") echo "the hole was left empty" >&2; exit 1 ;;
+    "$before"*"$after") ;;
     *) echo "the text around the hole did not come back" >&2; exit 1 ;;
 esac

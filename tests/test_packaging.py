@@ -15,6 +15,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 PACKAGES = ["daemon/dlmd", "lsp/dlmd_lsp", "finetune/dlmd_finetune"]
+POINT = "class Point:\n    def __init__(self, x, y):\n"
 EMBEDDED = "dlmd/model/embedded/"
 
 pytestmark = pytest.mark.slow
@@ -113,7 +114,7 @@ def test_the_wheel_is_what_runs(unpacked: Path, tmp_path: Path) -> None:
 def test_the_wheel_fills_a_hole_from_another_folder(
     unpacked: Path, tmp_path: Path
 ) -> None:
-    before, after = "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"
+    before, after = f"{POINT}        self.x = ", "\n        self.y = y\n"
     try:
         filled = run(
             unpacked, tmp_path, "-m", "dlmd", "infill", "-", text=f"{before}⟦⟧{after}"
@@ -122,4 +123,4 @@ def test_the_wheel_fills_a_hole_from_another_folder(
         run(unpacked, tmp_path, "-m", "dlmd", "stop")
     assert filled.startswith(before)
     assert filled.endswith(after)
-    assert len(filled) > len(before + after)
+    assert filled[len(before) : -len(after)].strip()
