@@ -172,9 +172,32 @@ def test_a_full_disk_where_the_daemon_announces_itself(home: Home) -> None:
 def test_a_full_disk_where_the_file_is_written(home: Home) -> None:
     with home.fake_daemon("--default", "b"):
         done = home.run("infill", "f.py:1", "--write", shell="ulimit -f 0")
-    refused(done, "File too large")
+    refused(done, "cannot write f.py: File too large; it is unchanged")
     assert (home.folder / "f.py").read_bytes() == b"a = 1\n"
     assert sorted(entry.name for entry in home.folder.iterdir()) == ["f.py", "run"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has it")
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_full_disk_where_the_output_goes(home: Home, flags: tuple[str]) -> None:
+    with home.fake_daemon("--default", "b"):
+        done = home.run("infill", "f.py:1", *flags, shell="exec >/dev/full")
+    refused(done, "cannot write the output (No space left on device)")
+
+
+def test_a_reader_that_left_early_needs_no_word(home: Home) -> None:
+    with home.fake_daemon("--default", "b"):
+        done = home.run("infill", "f.py:1", shell="exec > >(:); wait $!")
+    assert done == Answer(code=1, out=b"", err="")
+
+
+def test_streams_that_are_closed(home: Home) -> None:
+    with home.fake_daemon("--default", "b"):
+        unheard = home.run("infill", "f.py:1", "--write", shell="exec >&-")
+        mute = home.run("infill", "f.py:9", shell="exec 2>&-")
+    assert unheard == Answer(code=0, out=b"", err="dlmd: wrote f.py\n")
+    assert (home.folder / "f.py").read_bytes() == b"a = 1b\n"
+    assert mute == Answer(code=1, out=b"", err="")
 
 
 def model(home: Home) -> str:

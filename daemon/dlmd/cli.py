@@ -6,6 +6,7 @@ Everything heavier than parsing is imported inside the command that needs it, so
 
 import io
 import json
+import os
 import signal
 import sys
 from dataclasses import replace
@@ -71,18 +72,44 @@ Delay = Annotated[
 
 def main() -> None:
     """Run a command; whatever a user, a peer or a disk did wrong becomes one line."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character is no reason to fail.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _ready_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            _flush_output()
     except (ValueError, OSError) as failure:
         print(f"dlmd: {sentence(failure)}", file=sys.stderr)
         sys.exit(FAILED)
     finally:
         # Nothing is left to tidy up; Python would answer Ctrl-C now with a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _ready_streams() -> None:
+    # Closed ones (`>&-`) are None; what went to stderr would then land in the output.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush_output() -> None:
+    """Find a full disk now: later, Python would end with two lines of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError as failure:
+        # What could not be written stays in the buffer, and is tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(failure, BrokenPipeError):
+            sys.exit(FAILED)  # who reads has seen enough
+        raise ValueError(
+            f"cannot write the output ({failure.strerror}); make room, or send it "
+            "somewhere else"
+        ) from failure
 
 
 def sentence(failure: Exception) -> str:

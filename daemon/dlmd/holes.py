@@ -115,6 +115,11 @@ def write_back(document: Document, text: str) -> None:
                 f"{document.path} changed while its hole was being filled; nothing was written, run it again"
             )
         os.replace(name, path)
+    except OSError as failure:
+        os.unlink(name)
+        raise ValueError(
+            f"cannot write {document.path}: {failure.strerror}; it is unchanged"
+        ) from failure
     except BaseException:
         os.unlink(name)
         raise
