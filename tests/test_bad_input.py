@@ -169,6 +169,13 @@ def test_a_full_disk_where_the_daemon_announces_itself(home: Home) -> None:
     refused(done, "daemon.json", "DLMD_RUNTIME_DIR")
 
 
+def test_a_full_disk_where_a_daemon_would_be_started(home: Home) -> None:
+    done = home.run("infill", "f.py:1", DLMD_NO_START="0", shell="ulimit -f 0")
+    assert (done.code, done.out) == (1, b"")
+    said = done.err.splitlines()[-1]
+    assert said.startswith("dlmd: cannot write ") and "DLMD_RUNTIME_DIR" in said
+
+
 def test_a_full_disk_where_the_file_is_written(home: Home) -> None:
     with home.fake_daemon("--default", "b"):
         done = home.run("infill", "f.py:1", "--write", shell="ulimit -f 0")
@@ -235,6 +242,15 @@ def test_a_model_that_cannot_be_loaded(home: Home, broken: str, said: str) -> No
     assert "Traceback" not in done.err
     assert said in done.err.splitlines()[-1]
     assert done.err.splitlines()[-1].startswith("dlmd: ")
+
+
+def test_a_background_daemon_that_cannot_load_says_only_why(home: Home) -> None:
+    folder = Path(model(home))
+    os.truncate(folder / "model.safetensors", 0)
+    done = home.run("serve", "--detach", "--model", str(folder))
+    assert (done.code, done.out) == (1, b"")
+    assert done.err.endswith("; download it again\n")
+    assert home.run("status").code == 3
 
 
 def test_a_model_nobody_knows(home: Home) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -273,6 +274,14 @@ def test_a_daemon_that_never_answers_is_given_up_and_left_alone(folder: Path) ->
     with pytest.raises(DiscoveryError, match=r"did not answer within 1 s.*\d+; wait"):
         ensure_daemon(command, timeout=1.0, announce=quiet)
     os.kill(int((folder / "daemon.log").read_text()), signal.SIGKILL)
+
+
+def test_an_upgrade_does_not_change_the_version_of_who_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = discovery.version()
+    monkeypatch.setattr(metadata, "version", lambda name: "9.9.9")
+    assert discovery.version() == before
 
 
 def test_a_disk_that_takes_no_log_is_one_sentence(folder: Path) -> None:

@@ -156,6 +156,13 @@ def test_config_that_cannot_be_read(folder: Path) -> None:
     assert "cannot read" in refusal(folder)
 
 
+def test_weights_that_cannot_be_read_say_why(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").mkdir()
+    said = refusal(folder)
+    assert "cannot read" in said and "None" not in said
+
+
 def test_folder_without_permission(folder: Path) -> None:
     folder.chmod(0)
     try:

@@ -74,9 +74,7 @@ async def ready(endpoint: Endpoint | None, announce: Callable[[str], None]) -> S
             if seen.phase in ("ready", "busy"):
                 return seen
             if seen.phase != "loading":
-                raise ValueError(
-                    ". ".join(filter(None, (seen.detail, seen.fix))) or seen.phase
-                )
+                raise ValueError(seen.detail or f"the daemon is {seen.phase}")
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
                 announce(loading(seen))

@@ -153,6 +153,6 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ValueError(
-            f"cannot read {path} ({error.strerror}); check that it is there and that "
-            "you may read it"
+            f"cannot read {path} ({error.strerror or error}); check that it is there "
+            "and that you may read it"
         ) from None

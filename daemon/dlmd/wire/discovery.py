@@ -7,6 +7,7 @@ terminal, and is started once for all who ask. Must not know messages or asyncio
 """
 
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -59,8 +60,9 @@ class Discovery:
     started: float = field(default_factory=time.time)  # seconds since the epoch
 
 
+@functools.cache  # an upgrade under a running daemon must not change what it says
 def version() -> str:
-    """The version of dlmd that runs here."""
+    """The version of dlmd that runs here: what was installed when it first was asked."""
     from importlib import metadata  # slow to import
 
     try:
@@ -184,6 +186,8 @@ def _start(argv: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
             log.replace(log.with_suffix(".log.1"))  # the last words of the one before
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         with open(os.open(log, flags, 0o600), "ab") as out:
+            # On a full disk the daemon could not even leave word why it ended.
+            _probe(out.fileno(), log)
             child = subprocess.Popen(
                 list(argv),
                 stdin=subprocess.DEVNULL,
@@ -199,6 +203,13 @@ def _start(argv: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     # A client that lives long, such as the language server, must not keep a zombie.
     threading.Thread(target=child.wait, daemon=True).start()
     return child
+
+
+def _probe(log_descriptor: int, log: Path) -> None:
+    try:
+        os.write(log_descriptor, b"\n")
+    except OSError as error:
+        raise unusable(log, error) from error
 
 
 def _wait(
