@@ -81,6 +81,8 @@ def main() -> None:
     except (ValueError, OSError) as failure:
         print(f"dlmd: {sentence(failure)}", file=sys.stderr)
         sys.exit(FAILED)
+    except KeyboardInterrupt:  # outside of commands, which have their own answer
+        sys.exit(130)
     finally:
         # Nothing is left to tidy up; Python would answer Ctrl-C now with a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
