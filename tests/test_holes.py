@@ -136,3 +136,9 @@ def test_a_file_that_changed_meanwhile_is_left_alone(tmp_path: Path) -> None:
         write_back(document, "fill")
     assert (tmp_path / "f.py").read_bytes() == b"edited"
     assert [entry.name for entry in tmp_path.iterdir()] == ["f.py"]
+
+
+def test_what_would_never_end_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is no regular file; give one"):
+        from_file(f"{tmp_path / 'pipe'}:1", None)

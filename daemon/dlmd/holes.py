@@ -36,6 +36,9 @@ def from_file(place: str, tokens: int | None) -> Document:
             f"{place!r} is no place in a file; write FILE:LINE or FILE:LINE:COL"
         )
     path = Path(found["file"])
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # A pipe would wait for a writer, and some devices never end.
+        raise ValueError(f"{path} is no regular file; give one, or pipe its text to -")
     original = path.read_bytes()
     column = None if found["column"] is None else int(found["column"])
     text = decoded(original, str(path))
