@@ -1,0 +1,151 @@
+"""`dlmd infill`: a hole in a file or on stdin, drawn or spliced.
+
+Must not hold logic that a test would want to call.
+"""
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dlmd.cli.shared import AsJson, NoStart, Socket, announce, app, print_json
+from dlmd.flags import setting
+from dlmd.settings import Mode, Settings, load
+
+if TYPE_CHECKING:
+    from dlmd.holes import Document
+    from dlmd.wire.client import Endpoint
+    from dlmd.wire.protocol import Infill, Result, Status
+
+Place = Annotated[str, typer.Argument(metavar="FILE:LINE[:COL]|-")]
+Marker = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="With -: what marks a hole, not ⟦⟧ or ⟦12⟧."),
+]
+Tokens = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Length of a hole; else the model finds its own."),
+]
+Steps = Annotated[int | None, typer.Option(metavar="N", help="Denoising steps.")]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="The same seed draws the same fill.")
+]
+Write = Annotated[bool, typer.Option("--write", help="Write the fill into FILE.")]
+Delay = Annotated[
+    int,
+    typer.Option(
+        metavar="MS",
+        min=0,
+        max=10_000,
+        help="Pause after each drawn state; slows the drawing, not the model.",
+    ),
+]
+
+
+@app.command()
+def infill(
+    place: Place,
+    hole: Marker = None,
+    tokens: Tokens = None,
+    tokens_per_step: Annotated[float | None, setting("tokens_per_step")] = None,
+    steps: Steps = None,
+    temperature: Annotated[float | None, setting("temperature")] = None,
+    top_p: Annotated[float | None, setting("top_p")] = None,
+    mode: Annotated[Mode | None, setting("mode")] = None,
+    seed: Seed = None,
+    write: Write = False,
+    as_json: AsJson = False,
+    delay: Delay = 0,
+    socket: Socket = None,
+    no_start: NoStart = None,
+) -> None:
+    """Fill a hole at a place in a file, or the marked holes of a text on stdin.
+
+    LINE and COL count from 1; without COL the hole is at the end of the line. In a terminal
+    the denoising is drawn; in a pipe the whole text comes out, filled.
+    """
+    from dlmd import ask, holes
+
+    document = _document(place, hole, tokens, write)
+    settings = load(
+        {"mode": mode, "temperature": temperature, "top_p": top_p, "socket": socket}
+        | {"tokens_per_step": tokens_per_step, "no_start": no_start}
+    )
+    # Steps asked for here beat tokens per step from the environment or the file.
+    per_step = settings.tokens_per_step if steps is None else tokens_per_step
+    request = _request(
+        document, replace(settings, tokens_per_step=per_step), steps, seed
+    )
+    drawn = sys.stdout.isatty() and not as_json
+    pause_s = delay / 1000 if drawn else None
+    status, result = _asked(request, ask.reach(settings, announce), pause_s)
+    filled = holes.spliced(document.parts, result.candidates[0].holes)
+    if as_json:
+        print_json(_described(status, result))
+    elif not drawn and not write:
+        sys.stdout.buffer.write(filled.encode())
+        sys.stdout.buffer.flush()
+    if write:
+        holes.write_back(document, filled)
+        announce(f"wrote {document.path}")
+
+
+def _document(
+    place: str, marker: str | None, tokens: int | None, write: bool
+) -> "Document":
+    from dlmd import holes
+
+    if place != "-":
+        if marker is not None:
+            raise typer.BadParameter(
+                "--hole marks holes in a text on stdin; use it with -"
+            )
+        return holes.from_file(place, tokens)
+    if write:
+        raise typer.BadParameter(
+            "--write needs FILE:LINE; a filled stdin goes to stdout"
+        )
+    if marker == "":
+        raise typer.BadParameter("--hole is empty; give the text that marks a hole")
+    data = b"" if sys.stdin is None else sys.stdin.buffer.read()
+    return holes.from_marks(holes.decoded(data, "stdin"), marker, tokens)
+
+
+def _request(
+    document: "Document", settings: Settings, steps: int | None, seed: int | None
+) -> "Infill":
+    from dlmd.wire.protocol import Infill
+
+    return Infill(
+        id="infill",
+        parts=list(document.parts),
+        mode=settings.mode,
+        steps=steps,
+        tokens_per_step=settings.tokens_per_step,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        seed=seed,
+    )
+
+
+def _asked(
+    request: "Infill", endpoint: "Endpoint | None", delay_s: float | None
+) -> "tuple[Status, Result]":
+    import asyncio
+
+    from dlmd import ask
+
+    if delay_s is None:
+        return asyncio.run(ask.fill(request, endpoint))
+    from rich.console import Console
+
+    return asyncio.run(ask.fill_drawn(request, endpoint, Console(), delay_s))
+
+
+def _described(status: "Status", result: "Result") -> dict[str, Any]:
+    from msgspec import to_builtins
+
+    about = {"model": status.model, "profile": status.profile, "device": status.device}
+    told: dict[str, Any] = to_builtins(result)
+    return about | {"candidates": told["candidates"], "usage": told["usage"]}

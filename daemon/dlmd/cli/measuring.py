@@ -1,0 +1,41 @@
+"""`dlmd eval`, `pretrain`, `bench`: what trains and what measures.
+
+Must not hold logic that a test would want to call.
+"""
+
+import typer
+
+from dlmd.cli.shared import PASS_ON, announce, app, evaluations
+from dlmd.flags import run_with_flags
+from dlmd.settings import load
+
+
+@evaluations.command("infilling", **PASS_ON)
+def eval_infilling(context: typer.Context) -> None:
+    """Fill the holes of HumanEval-Infilling and count what passes its tests."""
+    from dlmd_finetune.evidence.evaluate import EvalConfig
+    from dlmd_finetune.evidence.evaluate import main as evaluate
+
+    run_with_flags(evaluate, EvalConfig, context)
+
+
+@app.command(**PASS_ON)
+def pretrain(context: typer.Context) -> None:
+    """Train a small masked-diffusion model on Python source."""
+    from dlmd_finetune.pretrain import PretrainConfig
+    from dlmd_finetune.pretrain import pretrain as train
+
+    run_with_flags(train, PretrainConfig, context, positional="corpus")
+
+
+@app.command(**PASS_ON)
+def bench(context: typer.Context) -> None:
+    """Measure how long the first state and a whole fill take, through the daemon."""
+    from dlmd import ask
+    from dlmd.bench import BenchConfig
+    from dlmd.bench import bench as measure
+
+    def run(config: BenchConfig) -> None:
+        print(measure(config, ask.reach(load(), announce)))
+
+    run_with_flags(run, BenchConfig, context)

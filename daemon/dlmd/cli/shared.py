@@ -1,0 +1,43 @@
+"""What commands share: the typer apps, common flags, how one line is said.
+
+Must not import anything that takes time, nor any command.
+"""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from dlmd.flags import setting
+
+FAILED, STOPPED, LOADING = 1, 3, 4
+
+LOOK: dict[str, Any] = {
+    "no_args_is_help": True,
+    "add_completion": False,
+    "rich_markup_mode": None,  # rich would cost a third of the start
+    "pretty_exceptions_enable": False,
+}
+app = typer.Typer(
+    help="A local code assistant on masked-diffusion language models.", **LOOK
+)
+evaluations = typer.Typer(help="Measure a model.", **LOOK)
+app.add_typer(evaluations, name="eval")
+# The flags of these commands belong to dataclasses that only the command imports.
+PASS_ON: dict[str, Any] = {
+    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+    "add_help_option": False,
+}
+
+Socket = Annotated[str | None, setting("socket")]
+NoStart = Annotated[bool | None, setting("no_start")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
+
+
+def announce(text: str) -> None:
+    print(f"dlmd: {text}", file=sys.stderr, flush=True)
+
+
+def print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False))
