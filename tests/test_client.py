@@ -14,11 +14,15 @@ from dlmd.wire.protocol import (
     Failure,
     Infill,
     Limits,
+    Pin,
     ProtocolError,
     Result,
+    Sleep,
     State,
     Status,
     Usage,
+    UseAdapter,
+    Wake,
     encode,
     hole,
 )
@@ -125,6 +129,48 @@ async def test_a_failure_is_raised_and_the_next_request_works(socket: Path) -> N
             await all_of(client, request("a"))
         assert caught.value.code == "model"
         assert (await all_of(client, request("b")))[-1] == result("b")
+
+
+async def test_a_pin_follows_its_request(socket: Path) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.hear()
+        await peer.say(state(1))
+        assert await peer.hear() == Pin(id="a", hole=0, text="re")
+        await peer.say(result(text="return"))
+        await nothing_more(peer)
+
+    async with talking(socket, script) as client:
+        messages = client.infill(request())
+        await anext(messages)
+        await client.pin("a", 0, "re")
+        assert [message async for message in messages] == [result(text="return")]
+        with pytest.raises(ProtocolError, match="hole was -1"):
+            await client.pin("a", -1, "re")
+
+
+async def test_commands_are_sent_and_come_back_with_their_end(socket: Path) -> None:
+    heard: list[ClientMessage] = []
+
+    async def script(peer: Peer) -> None:
+        for _ in range(3):
+            heard.append(await peer.hear())
+            await peer.say(Result(id=heard[-1].id, candidates=[], usage=Usage()))
+        refused = (await peer.hear()).id
+        await peer.say(Failure(id=refused, code="bad_request", message="no repo-2"))
+
+    async with talking(socket, script) as client:
+        await client.sleep("dlmd tune", lasting=True)
+        await client.wake()
+        await client.use_adapter(None)
+        with pytest.raises(DaemonFailure, match="no repo-2"):
+            await client.use_adapter("repo-2")
+        with pytest.raises(DaemonGone):
+            await client.wake()
+    assert heard == [
+        Sleep(id="command-1", by="dlmd tune", lasting=True),
+        Wake(id="command-2"),
+        UseAdapter(id="command-3", adapter=None),
+    ]
 
 
 async def test_what_is_out_of_bounds_is_not_sent(socket: Path) -> None:

@@ -62,6 +62,16 @@ def refused(session: Session, text: str) -> Failure:
         ({"stream": "yes"}, "stream", "'yes'", "true or false"),
         ({"steps": 4, "tokens_per_step": 2}, "steps", "4", "at most one"),
         ({"supersedes": "a"}, "supersedes", "'a'", "an earlier request"),
+        ({"keep_alive": "soon"}, "keep_alive", "'soon'", "10m"),
+        ({"keep_alive": "9999999h"}, "keep_alive", "'9999999h'", "at most 31536000"),
+        ({"keep_alive": 1e300}, "keep_alive", "1e+300", "at most 31536000"),
+        ({"keep_alive": []}, "keep_alive", "[]", "10m"),
+        ({"model": ""}, "model", "''", "a name of 1 to 512"),
+        ({"model": "a\n"}, "model", "'a\\n'", "printable"),
+        ({"model": 7}, "model", "7", "a name"),
+        ({"adapter": "../a"}, "adapter", "'../a'", "a-z, 0-9 and -"),
+        ({"adapter": ""}, "adapter", "''", "or null"),
+        ({"adapter": "a\n"}, "adapter", "'a\\n'", "or null"),
         ({"parts": []}, "parts", "0 pieces", "1 to 1024"),
         ({"parts": ["x"]}, "parts", "0 holes", "1 to 64"),
         ({"parts": "x"}, "parts", "'x'", "a list"),
@@ -76,6 +86,29 @@ def test_a_bad_field_is_named_with_its_value_and_its_bound(
     assert (failure.id, failure.code) == ("a", "bad_request")
     assert failure.message.startswith(field)
     assert value in failure.message and bound in failure.message
+    assert "; " in failure.message and "\n" not in failure.message
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        ({"type": "pin", "hole": 64, "text": ""}, "hole was 64, expected an integer"),
+        ({"type": "pin", "hole": -1, "text": ""}, "hole was -1, expected an integer"),
+        ({"type": "pin", "hole": "0", "text": ""}, "hole was '0', expected an integer"),
+        ({"type": "pin", "hole": 0}, "text is missing, expected a string"),
+        ({"type": "pin", "hole": 0, "text": "x" * 16_385}, "text was 'xxx"),
+        ({"type": "sleep", "by": "a\nb"}, "by was 'a\\nb', expected at most"),
+        ({"type": "sleep", "by": "x" * 129}, "by was 'xxx"),
+        ({"type": "sleep", "lasting": 1}, "lasting was 1, expected true or false"),
+        ({"type": "use_adapter"}, "adapter is missing, expected a name"),
+        ({"type": "use_adapter", "adapter": "/etc"}, "adapter was '/etc', expected"),
+        ({"type": "use_adapter", "adapter": "a" * 65}, "adapter was 'aaa"),
+    ],
+)
+def test_a_bad_field_of_a_command_is_named(frame: dict[str, Any], said: str) -> None:
+    failure = refused(greeted(), json.dumps(frame | {"id": "p"}))
+    assert failure.id == "p" and failure.code in ("bad_request", "too_large")
+    assert failure.message.startswith(said)
     assert "; " in failure.message and "\n" not in failure.message
 
 
@@ -124,7 +157,7 @@ def test_what_is_no_json_object_fails_without_an_id(text: str) -> None:
     assert session.receive(infill())  # the conversation goes on
 
 
-@pytest.mark.parametrize("type", ["pin", "sleep", "wake", "use_adapter", 3, None, []])
+@pytest.mark.parametrize("type", ["pour", "Infill", 3, None, []])
 def test_an_unknown_type_is_refused_and_the_conversation_goes_on(type: Any) -> None:
     session = greeted()
     failure = refused(session, json.dumps({"type": type, "id": "p"}))

@@ -7,6 +7,7 @@ import pytest
 from dlmd.wire.protocol import (
     Cancel,
     Candidate,
+    ClientMessage,
     Event,
     Failure,
     Hello,
@@ -14,13 +15,17 @@ from dlmd.wire.protocol import (
     HoleSpec,
     Infill,
     Limits,
+    Pin,
     ProtocolError,
     Result,
     ServerMessage,
     Session,
+    Sleep,
     State,
     Status,
     Usage,
+    UseAdapter,
+    Wake,
     decode_client,
     decode_server,
     encode,
@@ -28,6 +33,7 @@ from dlmd.wire.protocol import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 HELLO = Hello(version="1", limits=Limits(), status=Status(phase="ready"))
 SMALL = Limits(max_open=2, max_text_chars=10, max_holes=2, max_id_chars=8)
@@ -78,7 +84,7 @@ def test_a_document_with_holes_is_read_as_it_is_written() -> None:
 
 def test_unknown_fields_are_ignored() -> None:
     part = {"hole": {"max_tokens": 4, "colour": "red"}, "at": 3}
-    message = decode_client(infill(parts=[part], keep_alive="30m"))
+    message = decode_client(infill(parts=[part], colour="red"))
     assert message == Infill(id="a", parts=[HolePart(HoleSpec(max_tokens=4))])
 
 
@@ -94,6 +100,29 @@ def test_unknown_fields_are_ignored() -> None:
 )
 def test_what_the_server_says_comes_back_equal(message: ServerMessage) -> None:
     assert decode_server(encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Infill(id="a", parts=[hole()], keep_alive="10m", model="m", adapter="repo-1"),
+        Infill(id="a", parts=[hole()], keep_alive=-1, adapter=None),
+        Pin(id="a", hole=0, text="ret"),
+        Sleep(id="a"),
+        Sleep(id="a", by="dlmd tune", lasting=True),
+        Wake(id="a"),
+        UseAdapter(id="a", adapter=None),
+    ],
+)
+def test_what_a_client_says_comes_back_equal(message: ClientMessage) -> None:
+    assert decode_client(encode(message)) == message
+
+
+def test_an_adapter_that_is_not_named_is_not_the_same_as_none() -> None:
+    unset, none = decode_client(infill()), decode_client(infill(adapter=None))
+    assert isinstance(unset, Infill) and isinstance(none, Infill)
+    assert (unset.adapter, none.adapter) == (UNSET, None)
+    assert "adapter" not in encode(unset)
 
 
 def test_a_file_of_five_megabytes_passes() -> None:
@@ -211,6 +240,46 @@ def test_a_flood_of_superseding_requests_is_bounded() -> None:
     assert accepted == 2 * SMALL.max_open
 
 
+def pin(id: str = "a", hole: int = 0, text: str = "re") -> str:
+    return encode(Pin(id=id, hole=hole, text=text))
+
+
+def test_a_pin_reaches_the_open_request_it_names() -> None:
+    session = greeted()
+    session.receive(infill())
+    assert session.receive(pin()) == [Pin(id="a", hole=0, text="re")]
+
+
+def test_a_pin_of_a_hole_that_is_not_there_is_refused_and_the_request_goes_on() -> None:
+    session = greeted()
+    session.receive(infill())
+    for wrong in (pin(hole=1), pin("never"), pin(hole=-1)):
+        failure = refused(session, wrong)
+        assert (failure.id, failure.code) == (None, "bad_request")
+    assert session.send(result()) is not None
+
+
+def test_a_pin_that_crosses_the_end_is_not_a_mistake() -> None:
+    session = greeted()
+    session.receive(infill("a"))
+    session.receive(infill("b"))
+    session.receive(cancel("a"))
+    session.send(result("b"))
+    assert session.receive(pin("a")) == session.receive(pin("b")) == []
+
+
+@pytest.mark.parametrize("kind", [Sleep, Wake])
+def test_a_command_takes_an_id_and_ends_once(kind: Any) -> None:
+    session = greeted()
+    assert session.receive(encode(kind(id="s"))) == [kind(id="s")]
+    assert session.open_ids == {"s"}
+    assert refused(session, encode(kind(id="s"))).id is None
+    done = Result(id="s", candidates=[], usage=Usage())
+    assert session.send(done) and session.send(done) is None
+    assert refused(session, infill("s")).id is None
+    assert session.receive(pin("s")) == []
+
+
 def test_ended_ids_are_forgotten_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "_REMEMBERED", 3)
     session = greeted()
@@ -253,7 +322,7 @@ def test_each_id_ends_at_most_once_and_nothing_follows_its_end(
         else:
             events += [state(id) if move == "state" else result(id)]
         for event in events:
-            if not isinstance(event, Infill | Cancel) and session.send(event):
+            if isinstance(event, State | Result | Failure) and session.send(event):
                 sent.append(event)
     for id in "abc":
         ends = [m for m in sent if getattr(m, "id", "") == id]

@@ -164,7 +164,7 @@ async def test_a_message_beyond_all_bounds_closes_the_connection(
     ("sent", "said"),
     [
         ("{", "not JSON"),
-        ('{"type": "pin", "id": "a"}', "unknown message type 'pin'"),
+        ('{"type": "pour", "id": "a"}', "unknown message type 'pour'"),
         (b"\x00\x01", "binary frame of 2 bytes"),
     ],
 )

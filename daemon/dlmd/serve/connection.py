@@ -19,6 +19,7 @@ from dlmd.wire.protocol import (
     Hello,
     Infill,
     Limits,
+    Pin,
     Result,
     ServerMessage,
     Session,
@@ -139,8 +140,12 @@ class Connection:
                 self._engine.submit(self, event, self._emit)
             elif isinstance(event, Cancel):
                 self._engine.cancel(self, event.id)
-            else:
+            elif isinstance(event, Failure):
                 self._mailbox.put(event)
+            else:
+                said = "this daemon cannot do that yet; update it"
+                id = None if isinstance(event, Pin) else event.id
+                self._mailbox.put(Failure(id=id, code="bad_request", message=said))
 
     def _emit(self, message: State | Result | Failure) -> None:
         """On the engine's thread, mostly; the mailbox lives on the loop's."""

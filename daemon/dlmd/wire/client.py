@@ -7,6 +7,7 @@ cancels its request on the daemon. Must not know how a daemon is started, nor ed
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
@@ -17,14 +18,20 @@ from dlmd.wire.complaints import complaints
 from dlmd.wire.dialling import DaemonGone, Endpoint, checked_hello, dial, farewell
 from dlmd.wire.protocol import (
     Cancel,
+    ClientMessage,
     Code,
+    Command,
     Failure,
     Hello,
     Infill,
+    Pin,
     ProtocolError,
     Result,
+    Sleep,
     State,
     Status,
+    UseAdapter,
+    Wake,
     decode_server,
     encode,
 )
@@ -73,6 +80,7 @@ class Client:
         self._gone: str | None = None  # why the connection ended, once it has
         self._changed = asyncio.Event()  # of the status; a new one after every change
         self._errands: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count(1)
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
@@ -119,10 +127,7 @@ class Client:
 
         DaemonFailure where the daemon could not, DaemonGone where it went away.
         """
-        for complaint in complaints(request, self.hello.limits):
-            raise complaint
-        text = encode(request)
-        _check_size(text, self.hello.limits.max_message_bytes)
+        text = self._checked(request)
         mailbox = self._open_mailbox(request.id)
         try:
             log.debug("> infill %s", request.id)  # never its text
@@ -144,6 +149,51 @@ class Client:
             if mailbox.end is None and self._gone is None:
                 # Waited for, so that it goes before a next request, but not without end.
                 await asyncio.wait([self._cancel(request.id)], timeout=0.1)
+
+    async def pin(self, id: str, hole: int, text: str) -> None:
+        """Tell the open infill `id` what the user typed at the start of one of its holes."""
+        await self._send(self._checked(Pin(id=id, hole=hole, text=text)))
+
+    async def sleep(self, by: str, *, lasting: bool = False) -> None:
+        """Borrow the device; comes back when its memory is free.
+
+        Given back by wake(), and unless `lasting` also when this client closes or dies.
+        """
+        await self._command(Sleep(id=self._fresh_id(), by=by, lasting=lasting))
+
+    async def wake(self) -> None:
+        """Give the device back; comes back when the model is loaded again."""
+        await self._command(Wake(id=self._fresh_id()))
+
+    async def use_adapter(self, adapter: str | None) -> None:
+        """Compute what is asked from now on with this adapter; None: with none."""
+        await self._command(UseAdapter(id=self._fresh_id(), adapter=adapter))
+
+    async def _command(self, command: Command) -> None:
+        text = self._checked(command)
+        mailbox = self._open_mailbox(command.id)
+        try:
+            log.debug("> %s %s", type(command).__name__, command.id)
+            await self._send(text)
+            while mailbox.end is None:
+                mailbox.news.clear()
+                if self._gone is not None:
+                    raise DaemonGone(self._gone)
+                await mailbox.news.wait()
+        finally:
+            del self._mailboxes[command.id]
+        if isinstance(mailbox.end, Failure):
+            raise DaemonFailure(mailbox.end.code, mailbox.end.message)
+
+    def _fresh_id(self) -> str:
+        return f"command-{next(self._numbers)}"
+
+    def _checked(self, message: ClientMessage) -> str:
+        for complaint in complaints(message, self.hello.limits):
+            raise complaint
+        text = encode(message)
+        _check_size(text, self.hello.limits.max_message_bytes)
+        return text
 
     async def watch_status(self) -> AsyncGenerator[Status, None]:
         """The status now, then each change; a slow watcher gets the newest."""

@@ -6,6 +6,7 @@ sockets or the state of a conversation.
 """
 
 import json
+import math
 import re
 import reprlib
 from collections.abc import Iterator
@@ -13,14 +14,20 @@ from typing import Any, get_args
 
 import msgspec
 
+from dlmd.wire import duration
 from dlmd.wire.messages import (
     ClientMessage,
     HolePart,
     HoleSpec,
     Infill,
     Limits,
+    Pin,
     ProtocolError,
+    Sleep,
+    UseAdapter,
 )
+
+ADAPTER_NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
 
 def explain(text: str, error: Exception, union: Any, limits: Limits) -> ProtocolError:
@@ -95,13 +102,14 @@ def _ranges(limits: Limits) -> dict[str, tuple[float, float, str]]:
         "deadline_ms": (1, limits.max_deadline_ms, "an integer"),
         "max_tokens": (1, limits.max_tokens, "an integer"),
         "length": (1, limits.max_tokens, "an integer"),
+        "hole": (0, limits.max_holes - 1, "an integer"),
     }
 
 
 def _expected(path: str, limits: Limits) -> str:
     """What belongs at a path such as parts[1].hole.length, in words."""
     name = re.sub(r"\[.*?\]", "", path).rsplit(".", 1)[-1]
-    if name in (ranges := _ranges(limits)):
+    if name in (ranges := _ranges(limits)) and path[-5:] != ".hole":
         low, high, kind = ranges[name]
         top = high if isinstance(high, int) else f"{high:g}"
         return f"{kind} from {low:g} to {top}" + (' or "auto"' * (name == "length"))
@@ -114,6 +122,12 @@ def _expected(path: str, limits: Limits) -> str:
         "mode": "exact, quality or fast",
         "stream": "true or false",
         "priority": "interactive or batch",
+        "keep_alive": f"{duration.EXPECTED}, at most {limits.max_keep_alive_s} seconds",
+        "model": f"a name of 1 to {limits.max_name_chars} printable characters",
+        "adapter": "a name of 1 to 64 of a-z, 0-9 and -, or null for none",
+        "text": f"a string of at most {limits.max_pin_chars} characters",
+        "by": f"at most {limits.max_id_chars} printable characters",
+        "lasting": "true or false",
     }.get(name, "another kind of value")
 
 
@@ -132,8 +146,23 @@ def complaints(message: ClientMessage, limits: Limits) -> Iterator[ProtocolError
     id = _usable_id(message.id, limits)
     if id is None:
         yield ProtocolError(_range_complaint("id", message.id, limits))
-    if not isinstance(message, Infill):
-        return
+    if isinstance(message, Infill):
+        yield from _infill_complaints(message, id, limits)
+    elif isinstance(message, Pin):
+        yield from _out_of_range("hole", "hole", message.hole, id, limits)
+        if len(message.text) > limits.max_pin_chars:
+            said = _range_complaint("text", message.text, limits)
+            yield ProtocolError(said, code="too_large", id=id)
+    elif isinstance(message, Sleep):
+        if len(message.by) > limits.max_id_chars or not message.by.isprintable():
+            yield ProtocolError(_range_complaint("by", message.by, limits), id=id)
+    elif isinstance(message, UseAdapter):
+        yield from _adapter_complaints(message.adapter, id, limits)
+
+
+def _infill_complaints(
+    message: Infill, id: str | None, limits: Limits
+) -> Iterator[ProtocolError]:
     for name in _NUMBERS:
         yield from _out_of_range(name, name, getattr(message, name), id, limits)
     if message.steps is not None and message.tokens_per_step is not None:
@@ -148,10 +177,33 @@ def complaints(message: ClientMessage, limits: Limits) -> Iterator[ProtocolError
             "name an earlier request or leave it out",
             id=id,
         )
+    if message.model is not None and not (
+        0 < len(message.model) <= limits.max_name_chars and message.model.isprintable()
+    ):
+        yield ProtocolError(_range_complaint("model", message.model, limits), id=id)
+    if message.keep_alive is not None and not _keepable(message.keep_alive, limits):
+        said = _range_complaint("keep_alive", message.keep_alive, limits)
+        yield ProtocolError(said, id=id)
+    yield from _adapter_complaints(message.adapter, id, limits)
     yield from _size_complaints(message, id, limits)
     for index, part in enumerate(message.parts):
         if isinstance(part, HolePart):
             yield from _hole_complaints(f"parts[{index}].hole", part.hole, id, limits)
+
+
+def _adapter_complaints(
+    name: object, id: str | None, limits: Limits
+) -> Iterator[ProtocolError]:
+    if isinstance(name, str) and not ADAPTER_NAME.fullmatch(name):
+        yield ProtocolError(_range_complaint("adapter", name, limits), id=id)
+
+
+def _keepable(value: str | float, limits: Limits) -> bool:
+    try:
+        kept = duration.seconds(value)
+    except ValueError:
+        return False
+    return kept == math.inf or kept <= limits.max_keep_alive_s
 
 
 def _size_complaints(

@@ -7,12 +7,19 @@ This file must not know what is legal when (protocol.py), nor which values are i
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-PROTOCOL = 1  # rises when an old client or daemon could no longer follow
+PROTOCOL = 2  # rises when an old client or daemon could no longer follow
 
 Mode = Literal["exact", "quality", "fast"]
-Phase = Literal["loading", "ready", "busy", "failed", "stopping"]
+# idle: the weights have left the device and the next request brings them back.
+# sleeping: they have left it for another job of the user's.
+Phase = Literal["loading", "ready", "busy", "idle", "sleeping", "failed", "stopping"]
+SERVING: tuple[Phase, ...] = (
+    "ready",
+    "busy",
+    "idle",
+)  # a request asked now is computed
 Code = Literal[
     "bad_request",
     "too_large",
@@ -40,6 +47,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_temperature: float = 10.0
     max_deadline_ms: int = 3_600_000
     max_id_chars: int = 128
+    max_name_chars: int = 512  # of a model, which may be the path of its folder
+    max_pin_chars: int = 16_384
+    max_keep_alive_s: int = 365 * 24 * 3600
     max_open: int = 64
 
 
@@ -82,10 +92,49 @@ class Infill(
     priority: Literal["interactive", "batch"] = "interactive"
     supersedes: str | None = None
     deadline_ms: int | None = None
+    keep_alive: str | float | None = (
+        None  # "10m", seconds, 0: at once, below 0: for ever
+    )
+    model: str | None = None
+    adapter: str | UnsetType | None = UNSET  # unset: the one in force; None: none
 
 
 class Cancel(Struct, frozen=True, kw_only=True, tag_field="type", tag="cancel"):
     id: str
+
+
+class Pin(Struct, frozen=True, kw_only=True, tag_field="type", tag="pin"):
+    """The user typed `text` at the start of this hole: keep it and adapt the rest."""
+
+    id: str
+    hole: int
+    text: str
+
+
+class Sleep(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="sleep",
+):
+    """Free the device for another job: until this connection ends, or `lasting`, until wake."""
+
+    id: str
+    by: str = ""  # who borrows the device, for the sentences others are told
+    lasting: bool = False
+
+
+class Wake(Struct, frozen=True, kw_only=True, tag_field="type", tag="wake"):
+    id: str
+
+
+class UseAdapter(
+    Struct, frozen=True, kw_only=True, tag_field="type", tag="use_adapter"
+):
+    id: str
+    adapter: str | None
 
 
 class Status(Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
@@ -99,6 +148,9 @@ class Status(Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
     bytes_total: int = 0
     eta_s: float | None = None
     fix: str = ""
+    queue: int = 0  # requests not yet ended
+    until: float | None = None  # when idle weights leave, in seconds since the epoch
+    lent_to: str = ""  # sleeping: who borrows the device
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag_field="type", tag="hello"):
@@ -143,7 +195,8 @@ class Failure(Struct, frozen=True, kw_only=True, tag_field="type", tag="failure"
     message: str
 
 
-ClientMessage = Infill | Cancel
+Command = Sleep | Wake | UseAdapter
+ClientMessage = Infill | Cancel | Pin | Command
 ServerMessage = Hello | Status | State | Result | Failure
 
 

@@ -13,10 +13,12 @@ import msgspec
 from dlmd.wire.complaints import complaints, explain, shown
 from dlmd.wire.messages import (
     PROTOCOL,
+    SERVING,
     Cancel,
     Candidate,
     ClientMessage,
     Code,
+    Command,
     Failure,
     Hello,
     HolePart,
@@ -25,21 +27,27 @@ from dlmd.wire.messages import (
     Limits,
     Mode,
     Phase,
+    Pin,
     ProtocolError,
     Result,
     ServerMessage,
+    Sleep,
     State,
     Status,
     Usage,
+    UseAdapter,
+    Wake,
     hole,
 )
 
 __all__ = [
     "PROTOCOL",
+    "SERVING",
     "Cancel",
     "Candidate",
     "ClientMessage",
     "Code",
+    "Command",
     "Event",
     "Failure",
     "Hello",
@@ -49,13 +57,17 @@ __all__ = [
     "Limits",
     "Mode",
     "Phase",
+    "Pin",
     "ProtocolError",
     "Result",
     "ServerMessage",
     "Session",
+    "Sleep",
     "State",
     "Status",
     "Usage",
+    "UseAdapter",
+    "Wake",
     "decode_client",
     "decode_server",
     "encode",
@@ -99,14 +111,15 @@ _REFUSALS = (msgspec.DecodeError, RecursionError, UnicodeEncodeError)
 
 # ---- the conversation, as the daemon sees it
 
-Event = Infill | Cancel | Failure  # to start, to cancel, or to send back to the peer
+Event = ClientMessage | Failure  # to carry out, or to send back to the peer
 
 
 class Session:
     """Who may say what when, for one connection. Text in, events out; messages in, text out.
 
     A failure that answers no open request, or that would end a request which goes on,
-    carries the id null: an id hears of its end once.
+    carries the id null: an id hears of its end once. Sleep, wake and use_adapter take an
+    id as an infill does, and end as it does.
     """
 
     _REMEMBERED = 4096  # ended ids kept, to tell a late cancel from a wrong one
@@ -114,7 +127,7 @@ class Session:
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self._greeted = False
-        self._open: set[str] = set()
+        self._open: dict[str, int] = {}  # with the number of its holes
         self._closing: set[str] = set()  # open, but the client wants no more states
         self._ended: set[str] = set()
         self._ended_order: deque[str] = deque()
@@ -131,7 +144,9 @@ class Session:
             return [self._refuse(error)]
         if isinstance(message, Cancel):
             return self._receive_cancel(message)
-        return self._receive_infill(message)
+        if isinstance(message, Pin):
+            return self._receive_pin(message)
+        return self._receive_new(message)
 
     def send(self, message: ServerMessage) -> str | None:
         """The frame to write now, or None where the client no longer waits for it."""
@@ -163,7 +178,19 @@ class Session:
         )
         return [Failure(id=None, code="bad_request", message=complaint)]
 
-    def _receive_infill(self, message: Infill) -> list[Event]:
+    def _receive_pin(self, message: Pin) -> list[Event]:
+        if message.id in self._closing or message.id in self._ended:
+            return []
+        holes = self._open.get(message.id, 0)
+        if message.hole < holes:
+            return [message]
+        complaint = (
+            f"pin names hole {message.hole} of {shown(message.id)}, which has {holes} "
+            "holes; pin a hole, counted from 0, of an infill that is open"
+        )
+        return [Failure(id=None, code="bad_request", message=complaint)]
+
+    def _receive_new(self, message: Infill | Command) -> list[Event]:
         id = message.id
         if id in self._open or id in self._ended:
             complaint = (
@@ -171,9 +198,11 @@ class Session:
                 "give every request an id of its own"
             )
             return [Failure(id=None, code="bad_request", message=complaint)]
-        self._open.add(id)
-        if message.supersedes in self._open:
-            self._closing.add(message.supersedes)
+        self._open[id] = 0
+        if isinstance(message, Infill):
+            self._open[id] = sum(isinstance(p, HolePart) for p in message.parts)
+            if message.supersedes in self._open:
+                self._closing.add(message.supersedes)
         live = len(self._open) - len(self._closing)
         # Closing requests end within a step; a flood of them is bounded all the same.
         if live > self.limits.max_open or len(self._open) > 2 * self.limits.max_open:
@@ -190,11 +219,11 @@ class Session:
             if id in self._open or id in self._ended:
                 id = None
             else:
-                self._open.add(id)  # until send() ends it with this failure
+                self._open[id] = 0  # until send() ends it with this failure
         return Failure(id=id, code=error.code, message=str(error))
 
     def _end(self, id: str) -> None:
-        self._open.discard(id)
+        self._open.pop(id, None)
         self._closing.discard(id)
         self._ended.add(id)
         self._ended_order.append(id)
