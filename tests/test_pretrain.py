@@ -82,6 +82,22 @@ def test_resumes_after_a_kill_where_the_last_checkpoint_was(tmp_path: Path) -> N
     assert steps[-3:] == [done + 1, done + 2, done + 3]
 
 
+@pytest.mark.slow
+def test_starts_from_a_finished_model_in_its_shape_and_vocabulary(
+    tmp_path: Path,
+) -> None:
+    first = pretrain(toy(tmp_path / "first", tokens=50_000))
+    again = toy(tmp_path / "second", init=first, hidden=128, vocabulary=500, tokens=2)
+    second = pretrain(again)
+    assert load(second).config == load(first).config
+    assert (second / "tokenizer.json").read_bytes() == (
+        first / "tokenizer.json"
+    ).read_bytes()
+    assert (
+        losses(tmp_path / "second" / "run")[0] < losses(tmp_path / "first" / "run")[0]
+    )
+
+
 def test_rate_rises_holds_and_falls_to_zero() -> None:
     assert rate_at(0, 0.0) == pytest.approx(0.01)
     assert rate_at(500, 0.5) == 1.0

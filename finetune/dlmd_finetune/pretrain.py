@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from dlmd.model import load
 from dlmd.model.dream import Dream, DreamConfig
 from safetensors.torch import save_file
 from torch import Tensor
@@ -65,6 +66,12 @@ class PretrainConfig:
     )
     learning_rate: float = field(default=3e-3, metadata={"help": "peak learning rate"})
     seed: int = field(default=0, metadata={"help": "same seed and corpus: same losses"})
+    init: Path | None = field(
+        default=None,
+        metadata={
+            "help": "model folder to start from; its shape and vocabulary win over the flags"
+        },
+    )
     exclude: Path | None = field(
         default=None,
         metadata={
@@ -105,6 +112,15 @@ def initialise(model: Dream, seed: int) -> None:
             torch.nn.init.normal_(weight, std=0.02 * scale, generator=generator)
         elif name.endswith("bias"):
             torch.nn.init.zeros_(weight)
+
+
+def starting_model(config: PretrainConfig) -> Dream:
+    """Random weights, or those of a finished model, in float32."""
+    if config.init is not None:
+        return load(config.init).train()
+    model = Dream(network_config(config))
+    initialise(model, config.seed)
+    return model
 
 
 def optimisers(model: Dream, rate: float) -> list[torch.optim.Optimizer]:
@@ -260,6 +276,8 @@ def prepare(config: PretrainConfig) -> CanvasMaker:
         )
     corpus = corpora.open_corpus(packed)
     vocabulary = config.out / "tokenizer.json"
+    if config.init is not None:
+        vocabulary = config.init / "tokenizer.json"
     if not vocabulary.exists():
         train_vocabulary(
             texts(corpus, max(1, len(corpus) // 3000)), config.vocabulary
@@ -300,17 +318,15 @@ def export(run: Run) -> None:
     (folder / "config.json").write_text(
         json.dumps(settings, indent=1, sort_keys=True) + "\n"
     )
-    (folder / "tokenizer.json").write_bytes(
-        (run.config.out / "tokenizer.json").read_bytes()
-    )
+    vocabulary = (run.config.init or run.config.out) / "tokenizer.json"
+    (folder / "tokenizer.json").write_bytes(vocabulary.read_bytes())
 
 
 def pretrain(config: PretrainConfig) -> Path:
     """Train (or resume) to the end; returns the model folder."""
     config.out.mkdir(parents=True, exist_ok=True)
     maker = prepare(config)
-    model = Dream(network_config(config))
-    initialise(model, config.seed)
+    model = starting_model(config)
     run = Run(config, model, optimisers(model, config.learning_rate))
     resumed = run.resume()
     saved = time.monotonic()
