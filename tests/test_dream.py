@@ -91,3 +91,16 @@ def test_half_precision_stays_close(dtype: torch.dtype) -> None:
     wanted_BTV = torch.from_numpy(LOGITS["full_midmask.logits_raw"])
     assert logits_BTV.dtype == dtype
     assert (logits_BTV.float() - wanted_BTV).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("rows_N", [[12], [30, 12, 30], [12, 30, 53], [0, 63, 64, 127]])
+def test_rows_in_any_order_and_number(model: Dream, rows_N: list[int]) -> None:
+    tokens_BT, valid_BT = tokens_and_valid("left_padded_midmask")
+    assert valid_BT is not None and tokens_BT.shape[0] > 1
+    with torch.no_grad():
+        for rows in (1, 2):
+            few_BT, seen_BT = tokens_BT[:rows], valid_BT[:rows]
+            chosen_N = torch.tensor([row % few_BT.numel() for row in rows_N])
+            got_NV = model(few_BT, seen_BT, rows_N=chosen_N)
+            wanted_NV = model(few_BT, seen_BT).flatten(0, 1)[chosen_N]
+            assert torch.allclose(got_NV, wanted_NV, atol=1e-4)

@@ -4,7 +4,7 @@ Parameter names are those of the published checkpoints, so safetensors load as t
 Knows tensors only: no files, no text, no decoding rules.
 
 Shapes: B rows, T positions, D hidden, H query heads, K key/value heads, E head width,
-N chosen rows of B*T, V vocabulary.
+S positions attended to, C chosen columns of T, N chosen rows of B*T, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from dlmd.model.cache import Cache
 
 SHORT_T = 256
 
@@ -71,32 +73,49 @@ def rotate(x_BHTE: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor) -> Tensor:
 
 def attend(
     q_BHTE: Tensor,
-    k_BKTE: Tensor,
-    v_BKTE: Tensor,
-    allow_B1TT: Tensor | None,
+    k_BKSE: Tensor,
+    v_BKSE: Tensor,
+    allow_B11S: Tensor | None,
     causal: bool,
 ) -> Tensor:
     """Scaled dot-product attention with grouped keys, (B, H, T, E)."""
     B, H, T, E = q_BHTE.shape
-    K = k_BKTE.shape[1]
-    if T > SHORT_T or not q_BHTE.is_cpu or not torch.is_grad_enabled():
+    K = k_BKSE.shape[1]
+    if causal and (T > SHORT_T or not q_BHTE.is_cpu or not torch.is_grad_enabled()):
         return F.scaled_dot_product_attention(
-            q_BHTE,
-            k_BKTE,
-            v_BKTE,
-            attn_mask=allow_B1TT,
-            is_causal=causal,
-            enable_gqa=H != K,
+            q_BHTE, k_BKSE, v_BKSE, is_causal=True, enable_gqa=H != K
         )
+    # Without an order among positions, the heads that share keys are more queries of one
+    # head: nothing is repeated.
+    q_BKQE = q_BHTE.reshape(B, K, -1, E)
+    if T > SHORT_T or not q_BHTE.is_cpu or not torch.is_grad_enabled():
+        out_BKQE = F.scaled_dot_product_attention(
+            q_BKQE, k_BKSE, v_BKSE, attn_mask=allow_B11S
+        )
+        return out_BKQE.view(B, H, T, E)
     # Training on a CPU: the fused kernel's backward pass is the slower one for short rows.
-    scores = (q_BHTE.reshape(B, K, -1, E) @ k_BKTE.transpose(-1, -2)) * E**-0.5
+    scores = (q_BKQE @ k_BKSE.transpose(-1, -2)) * E**-0.5
     if causal:
-        allow_B1TT = torch.ones(1, 1, T, T, dtype=torch.bool).tril()
-    if allow_B1TT is not None:
-        hidden = ~allow_B1TT.expand(B, 1, T, T).repeat(1, 1, H // K, 1)
-        scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
-    shares = scores.float().softmax(-1).to(v_BKTE.dtype)
-    return (shares @ v_BKTE).view(B, H, T, E)
+        order_TT = torch.ones(T, T, dtype=torch.bool, device=scores.device).tril()
+        scores = scores.masked_fill(
+            ~order_TT.repeat(H // K, 1), torch.finfo(scores.dtype).min
+        )
+    if allow_B11S is not None:
+        scores = scores.masked_fill(~allow_B11S, torch.finfo(scores.dtype).min)
+    shares = scores.float().softmax(-1).to(v_BKSE.dtype)
+    return (shares @ v_BKSE).view(B, H, T, E)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all layers of one forward have in common."""
+
+    cos_B1TE: Tensor
+    sin_B1TE: Tensor
+    allow_B11S: Tensor | None
+    causal: bool
+    cache: Cache | None
+    slots_T: Tensor | None  # of the cache; None: the forward computes every position
 
 
 class Attention(nn.Module):
@@ -113,24 +132,25 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(self.heads * head, width, bias=False)
 
     def forward(
-        self,
-        x_BTD: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        allow_B1TT: Tensor | None,
-        causal: bool,
+        self, x_BTD: Tensor, shared: Shared, layer: int, columns_C: Tensor | None
     ) -> Tensor:
+        """What every position learns from all, (B, T, D); or the chosen columns only."""
         B, T, _ = x_BTD.shape
+        cos, sin, cache = shared.cos_B1TE, shared.sin_B1TE, shared.cache
+        k_BKSE = self.k_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
+        v_BKSE = self.v_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
+        k_BKSE = rotate(k_BKSE, cos, sin)
+        if cache is not None and shared.slots_T is not None:
+            k_BKSE, v_BKSE = cache.write(layer, shared.slots_T, k_BKSE, v_BKSE)
+        elif cache is not None:
+            cache.fill(layer, k_BKSE, v_BKSE)
+        if columns_C is not None:
+            x_BTD = x_BTD.index_select(1, columns_C)
+            cos, sin = cos.index_select(2, columns_C), sin.index_select(2, columns_C)
+            T = len(columns_C)
         q_BHTE = self.q_proj(x_BTD).view(B, T, self.heads, -1).transpose(1, 2)
-        k_BKTE = self.k_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
-        v_BKTE = self.v_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
-        out_BHTE = attend(
-            rotate(q_BHTE, cos, sin),
-            rotate(k_BKTE, cos, sin),
-            v_BKTE,
-            allow_B1TT,
-            causal,
-        )
+        q_BHTE = rotate(q_BHTE, cos, sin)
+        out_BHTE = attend(q_BHTE, k_BKSE, v_BKSE, shared.allow_B11S, shared.causal)
         return self.o_proj(out_BHTE.transpose(1, 2).reshape(B, T, -1))
 
 
@@ -162,14 +182,15 @@ class Layer(nn.Module):
     def forward(
         self,
         x_BTD: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        allow_B1TT: Tensor | None,
-        causal: bool,
+        shared: Shared,
+        layer: int,
+        columns_C: Tensor | None = None,
     ) -> Tensor:
-        x_BTD = x_BTD + self.self_attn(
-            self.input_layernorm(x_BTD), cos, sin, allow_B1TT, causal
-        )
+        normed_BTD = self.input_layernorm(x_BTD)
+        learnt_BTD = self.self_attn(normed_BTD, shared, layer, columns_C)
+        if columns_C is not None:
+            x_BTD = x_BTD.index_select(1, columns_C)
+        x_BTD = x_BTD + learnt_BTD
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
 
 
@@ -203,32 +224,100 @@ class Dream(nn.Module):
         *,
         rows_N: Tensor | None = None,
         positions_BT: Tensor | None = None,
+        cache: Cache | None = None,
+        slots_T: Tensor | None = None,
         causal: bool = False,
     ) -> Tensor:
         """Logits (B, T, V), or (N, V) for the flat rows `rows_N` of B*T. Differentiable.
 
-        `valid_BT` False marks padding: it neither attends nor is attended to, and positions
-        count the valid tokens only. `causal` hides the future; pretraining starts that way
-        (DiffuCoder, section 3: adapted from an autoregressive model).
+        `valid_BT` False marks padding: it is not attended to, its own rows mean nothing,
+        and positions count the valid tokens only. `cache` alone is filled by this forward.
+        With `slots_T`, the tokens are a window: they take these slots of a filled cache,
+        which knows their positions and padding, and attend to all that is seen there.
+        `causal` hides the future; pretraining starts that way (DiffuCoder, section 3:
+        adapted from an autoregressive model).
         """
-        if valid_BT is not None:
-            valid_BT = valid_BT.bool()  # tokenizers give 0 and 1
-        if positions_BT is None:
-            positions_BT = count_positions(tokens_BT, valid_BT)
-        allow_B1TT = None
-        if valid_BT is not None:
-            assert not causal, "padding and causal attention are never combined"
-            allow_B1TT = valid_BT[:, None, :, None] & valid_BT[:, None, None, :]
+        B, T = tokens_BT.shape
         x_BTD = self.model.embed_tokens(tokens_BT)
-        cos, sin = rotary(
-            positions_BT, self.config.head_dim, self.config.rope_theta, x_BTD.dtype
+        shared = self.prepare(
+            x_BTD, valid_BT, positions_BT, cache=cache, slots_T=slots_T, causal=causal
         )
-        for layer in self.model.layers:
-            x_BTD = layer(x_BTD, cos, sin, allow_B1TT, causal)
+        columns_C, chosen_N = None, rows_N
+        if rows_N is not None and not causal:
+            columns_C, chosen_N = columns(rows_N, B, T)
+        last = len(self.model.layers) - 1
+        for number, layer in enumerate(self.model.layers):
+            # Nothing reads the last layer's other columns; the keys it leaves are all there.
+            x_BTD = layer(x_BTD, shared, number, columns_C if number == last else None)
         x_BTD = self.model.norm(x_BTD)
-        if rows_N is not None:
-            return self.lm_head(x_BTD.flatten(0, 1)[rows_N])
-        return self.lm_head(x_BTD)
+        if rows_N is None:
+            return self.lm_head(x_BTD)
+        x_ND = x_BTD.flatten(0, 1)
+        return self.lm_head(
+            x_ND if chosen_N is None else x_ND.index_select(0, chosen_N)
+        )
+
+    def prepare(
+        self,
+        x_BTD: Tensor,
+        valid_BT: Tensor | None,
+        positions_BT: Tensor | None,
+        *,
+        cache: Cache | None,
+        slots_T: Tensor | None,
+        causal: bool,
+    ) -> Shared:
+        if slots_T is not None:
+            assert cache is not None and not causal, "a window lives in a filled cache"
+            cos, sin = cache.rotation(slots_T)
+            allow_B11S = cache.allow_B11S
+        else:
+            if valid_BT is not None:
+                assert not causal, "padding and causal attention are never combined"
+                valid_BT = valid_BT.bool()  # tokenizers give 0 and 1
+            if positions_BT is None:
+                positions_BT = count_positions(x_BTD, valid_BT)
+            cos, sin = rotary(
+                positions_BT, self.config.head_dim, self.config.rope_theta, x_BTD.dtype
+            )
+            allow_B11S = None if valid_BT is None else valid_BT[:, None, None]
+            if cache is not None:
+                cache.begin(x_BTD.shape[1], valid_BT, cos[:, 0], sin[:, 0])
+        return Shared(
+            cos_B1TE=cos,
+            sin_B1TE=sin,
+            allow_B11S=allow_B11S,
+            causal=causal,
+            cache=cache,
+            slots_T=slots_T,
+        )
+
+    def new_cache(self, *, rows: int, capacity: int, whole: bool = False) -> Cache:
+        """Room for `rows` canvases of up to `capacity` positions, beside the weights."""
+        weight_VD = self.model.embed_tokens.weight
+        return Cache(
+            layers=self.config.num_hidden_layers,
+            rows=rows,
+            kv_heads=self.config.num_key_value_heads,
+            head_dim=self.config.head_dim,
+            capacity=capacity,
+            device=weight_VD.device,
+            dtype=weight_VD.dtype,
+            whole=whole,
+        )
+
+
+def columns(rows_N: Tensor, B: int, T: int) -> tuple[Tensor | None, Tensor | None]:
+    """The columns that hold the flat rows `rows_N` of B*T, and where these lie among the
+    chosen columns; (None, rows_N) where leaving columns out would not pay."""
+    if B == 1:
+        return rows_N, None
+    if not rows_N.is_cpu:  # which columns are needed is not known without waiting
+        return None, rows_N
+    columns_C, at_N = (rows_N % T).unique(return_inverse=True)
+    if 2 * len(columns_C) > T:
+        return None, rows_N
+    return columns_C, rows_N // T * len(columns_C) + at_N
 
 
 def count_positions(tokens_BT: Tensor, valid_BT: Tensor | None) -> Tensor:
