@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 DREAM = Tokenizer.load(Path(__file__).parent / "golden" / "dream_tokenizer")
 PROFILE = replace(PROFILES["dream-v0-7b-instruct"], context=256, length_policy="fixed")
 MASK = PROFILE.mask_id
-TAUGHT = replace(PROFILE, length_policy="padding")
+TAUGHT = replace(PROFILE, always_bos=True)
 
 few = settings(max_examples=30, deadline=None)
 hard_texts = st.sampled_from(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,22 @@ def test_every_row_is_consistent(profile: Profile) -> None:
     assert profile.prompt_form in ("infill", "chat")
     assert profile.length_policy in ("padding", "calibrated", "expand", "fixed")
     assert (profile.expand_id is not None) == (profile.length_policy == "expand")
-    assert profile.verified or profile.notes
+    assert profile.notes
+    assert set(profile.unverified) <= {field.name for field in fields(Profile)}
+    assert profile.verified is (profile.unverified == ())
+    if profile.repository:  # bf16: what is announced before a download must add up
+        assert profile.size == 2 * (profile.parameters or 0)
+
+
+def test_who_wants_the_begin_token_in_front_of_every_canvas() -> None:
+    wanting = {name for name, profile in PROFILES.items() if profile.always_bos}
+    assert wanting == {
+        "embedded",
+        "dream-coder-7b-instruct",
+        "dream-coder-7b-base",
+        "dreamon-7b",
+        "d3llm-coder-7b",
+    }
 
 
 def test_found_by_name_and_by_repository() -> None:
@@ -58,6 +74,10 @@ def test_a_downloaded_folder_is_known_by_its_name(
     tmp_path: Path, profile: Profile
 ) -> None:
     assert profile.repository
+    ours = folder(
+        tmp_path / profile.name / ("0" * 40), {"mask_token_id": profile.mask_id}
+    )
+    assert for_folder(ours) is profile
     config = QWEN | {"mask_token_id": profile.mask_id}
     plain = folder(tmp_path / profile.repository.split("/")[1], config)
     cache = (

@@ -34,14 +34,30 @@ class Profile:
     # "expand": expand and delete labels. "fixed": as many tokens as were asked for.
     length_policy: str = "calibrated"
     context: int
-    # Were these ids seen in the published checkpoint's own files?
-    verified: bool
+    # Does row i of the logits predict token i + 1? So it is in all of these families.
+    shifted: bool = True
+    # The begin token stands in front of every canvas, not only before a mask.
+    always_bos: bool = False
+    # What the weights hold and take on disk, as published: told before a download.
+    parameters: int | None = None
+    tensors: int | None = None
+    size: int | None = None  # bytes
+    # Fields above that were not read in the published checkpoint's own files.
+    unverified: tuple[str, ...] = ()
     notes: str
+
+    @property
+    def verified(self) -> bool:
+        return not self.unverified
 
 
 # The Qwen2.5 vocabulary as Dream extends it. 151667 is free there, and is used twice:
 # DiffuCoder's <|dlm_pad|> (nothing here) and DreamOn's expand label (two masks here).
 _ENDOFTEXT, _BEGINOFTEXT, _MASK, _EXTRA = 151643, 151665, 151666, 151667
+
+_IDS = ("mask_id", "pad_ids", "bos_id", "eos_id")
+_WEIGHTS = ("parameters", "tensors", "size")
+_FORM = ("licence", "stop", "context", "shifted")
 
 _DREAM = Profile(
     name="dream-v0-7b-instruct",
@@ -53,9 +69,12 @@ _DREAM = Profile(
     eos_id=_ENDOFTEXT,
     prompt_form="chat",
     context=2048,
-    verified=True,
-    notes="Ids from its config.json and tokenizer; context is the documented working "
-    "length, config.json says 131072. Licence as its publishers state it.",
+    parameters=7_615_616_512,
+    tensors=339,
+    size=15_231_233_024,
+    unverified=("licence", "context"),
+    notes="Ids and sizes from its config.json, tokenizer and index; context is the "
+    "documented working length, config.json says 131072. Licence as its publishers state.",
 )
 _DIFFUCODER = replace(
     _DREAM,
@@ -64,7 +83,7 @@ _DIFFUCODER = replace(
     licence="apple-amlr",
     pad_ids=(_EXTRA, _ENDOFTEXT),
     stop="<|dlm_pad|>",
-    verified=False,
+    unverified=(*_IDS, *_WEIGHTS, *_FORM),
     notes="151667 is <|dlm_pad|> here, by two third-party readings; config.json keeps "
     "151643 as padding. Public copies disagree on the licence (apple-amlr, Apache-2.0): "
     "read it before passing weights on. Trained at 2048 after 4096 in pre-training.",
@@ -73,9 +92,10 @@ _DREAM_CODER = replace(
     _DREAM,
     name="dream-coder-7b-instruct",
     repository="Dream-org/Dream-Coder-v0-Instruct-7B",
-    verified=False,
+    always_bos=True,
+    unverified=(*_IDS, *_WEIGHTS, *_FORM, "always_bos"),
     notes="Dream's architecture, shift and tokenizer; ids taken from Dream, its own files "
-    "not read. Its infill puts <|beginoftext|> in front.",
+    "not read. Its published infill puts <|beginoftext|> in front of every canvas.",
 )
 
 _TABLE = (
@@ -90,7 +110,7 @@ _TABLE = (
         stop=None,
         length_policy="padding",
         context=1024,
-        verified=True,
+        always_bos=True,
         notes="Ships with dlmd; small, for trying and for machines without a GPU.",
     ),
     _DIFFUCODER,
@@ -113,7 +133,7 @@ _TABLE = (
         name="dream-v0-7b-base",
         repository="Dream-org/Dream-v0-Base-7B",
         prompt_form="infill",
-        verified=False,
+        unverified=(*_IDS, *_WEIGHTS, *_FORM),
         notes="Ids taken from Dream Instruct, which shares its tokenizer.",
     ),
     _DREAM_CODER,
@@ -131,6 +151,7 @@ _TABLE = (
         expand_id=_EXTRA,
         length_policy="expand",
         context=1024,
+        unverified=(*_IDS, *_WEIGHTS, *_FORM, "always_bos", "expand_id"),
         notes="151667 is the expand label here and 151643 inside a hole deletes its "
         "position, as its published code hard-codes them; weights not read. "
         "Fine-tuned at 1024 tokens from Dream-Coder.",
@@ -152,7 +173,10 @@ _TABLE = (
         bos_id=_ENDOFTEXT,
         eos_id=_ENDOFTEXT,
         context=2048,
-        verified=False,
+        parameters=494_032_768,
+        tensors=290,
+        size=988_065_536,
+        unverified=(*_IDS, *_WEIGHTS, *_FORM),
         notes="model_type qwen2, head tied by its base model. Mask is the tokenizer's added "
         "[MASK], 151665 if it is the first one added: confirm, as also context and "
         "licence. It uses no BOS; <|endoftext|> only stands before an empty prefix.",
@@ -214,6 +238,7 @@ def _from_ids(folder: Path, config: dict[str, Any], mask: int) -> Profile:
         bos_id=bos,
         eos_id=eos,
         length_policy="padding" if own_padding else "fixed",
+        always_bos=own_padding,
         context=int(config.get("max_position_embeddings") or 1024),
         notes=PROFILES["embedded"].notes if shipped else "Ids from its config.json.",
     )
@@ -232,7 +257,8 @@ def _by_name(folder: Path, config: dict[str, Any]) -> Profile | None:
     names = [*reversed(folder.resolve().parts[-3:]), *reversed(origin.split("/"))]
     tails = {name.rsplit("--", 1)[-1].casefold() for name in names}
     for profile in _TABLE:
-        if profile.repository and profile.repository.split("/")[-1].casefold() in tails:
+        known = {profile.name, (profile.repository or "").split("/")[-1].casefold()}
+        if profile.repository and known & tails:
             return profile
     return None
 

@@ -16,8 +16,6 @@ from dlmd.decode.tokenizer import Tokenizer, refuse_half_characters
 from dlmd.profiles import Profile
 
 DEFAULT_MASKS = 32
-# Length policies of models whose training put the begin token before every text with holes.
-TAUGHT = ("padding", "expand")
 # Beyond so many characters a token between two holes, encoding them would be wasted.
 MOST_CHARACTERS = 64
 
@@ -171,7 +169,7 @@ def both_sides(
 def opening(tokenizer: Tokenizer, profile: Profile, *, exposed: bool) -> list[int]:
     """What stands in front: the begin token of models that were taught holes with it, and
     for all models some token where a mask would be first, because logits are shifted."""
-    if profile.bos_id is not None and (exposed or profile.length_policy in TAUGHT):
+    if profile.bos_id is not None and (exposed or profile.always_bos):
         return [profile.bos_id]
     if not exposed:
         return []
