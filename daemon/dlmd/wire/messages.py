@@ -71,6 +71,13 @@ def hole(
     return HolePart(HoleSpec(max_tokens=max_tokens, length=length, initial=initial))
 
 
+class Turn(Struct, frozen=True, kw_only=True):
+    """One message of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
 class Infill(
     Struct,
     frozen=True,
@@ -97,6 +104,8 @@ class Infill(
     )
     model: str | None = None
     adapter: str | UnsetType | None = UNSET  # unset: the one in force; None: none
+    # Stands before the parts in the model's chat template; for models taught one.
+    chat: list[Turn] | None = None
 
 
 class Cancel(Struct, frozen=True, kw_only=True, tag_field="type", tag="cancel"):
@@ -143,6 +152,10 @@ class Status(Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
     profile: str = ""
     adapter: str | None = None
     device: str = ""
+    dtype: str = ""  # what it computes with, such as bfloat16
+    context: int = (
+        0  # tokens of a document that the model sees, by its speed; 0: not known
+    )
     detail: str = ""
     bytes_done: int = 0
     bytes_total: int = 0
