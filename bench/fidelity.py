@@ -1,0 +1,231 @@
+"""What each shortcut of decoding costs in fidelity, against exact mode at one token a step.
+
+    .venv/bin/python bench/fidelity.py FOLDER --out results.jsonl
+
+Cuts holes from files in FOLDER (source or wheels, which the model must not have been trained
+on), gives each hole its true length, and decodes it by exact mode and by every plan. A plan
+is a mode (`quality`, `fast`) or settings of the cached decoder, as `PLANS` reads them. What
+was decoded is kept in the results file: started again, it goes on where it was. Agreement
+needs no quiet machine. Knows no clients and no daemon.
+"""
+
+import argparse
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from cut_holes import BUCKETS, Cut, bucket_of, cut_holes
+from dlmd.decode import Canvas, DecodeSettings, Hole, Tokenizer, denoise
+from dlmd.decode.canvas import lay_out
+from dlmd.model import Dream, load
+from dlmd.profiles import EMBEDDED_FOLDER, Profile, for_folder
+from dlmd_finetune.evidence.ledger import Ledger, Row, key_of, open_ledger
+from dlmd_finetune.evidence.statistics import paired_difference
+
+EXACT = "exact"
+DOUBTFUL = 0.9  # tokens that exact mode committed with less confidence than this
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The model under test and what its results depend on besides the plan."""
+
+    model: Dream
+    tokenizer: Tokenizer
+    profile: Profile
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    tokens: list[int]
+    sure: list[float]
+    full: int
+    cached: int
+    rows: int  # positions that went through the layers, over all forwards
+
+
+# ---- decoding one hole ----
+
+
+def open_subject(folder: Path, context: int) -> Subject:
+    weights = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        weights.update(file.read_bytes())
+    profile = replace(for_folder(folder), context=context)
+    return Subject(
+        model=load(folder),
+        tokenizer=Tokenizer.load(folder),
+        profile=profile,
+        digest=weights.hexdigest()[:16],
+    )
+
+
+def lay(subject: Subject, cut: Cut) -> tuple[Canvas, range]:
+    parts = [cut.before, Hole(length=cut.tokens), cut.after]
+    layout = lay_out(parts, subject.tokenizer, subject.profile)
+    tokens_BT = torch.tensor([layout.tokens])
+    return Canvas(tokens_BT, mask_id=subject.profile.mask_id), layout.holes[0]
+
+
+def decode(subject: Subject, cut: Cut, plan: str) -> Outcome:
+    canvas, hole = lay(subject, cut)
+    assert plan == EXACT, plan
+    states = denoise(subject.model, canvas, DecodeSettings(schedule="even"))
+    *_, last = states
+    T = canvas.tokens_BT.shape[1]
+    assert last.confidence_BT is not None
+    return Outcome(
+        tokens=last.tokens_BT[0, hole.start : hole.stop].tolist(),
+        sure=last.confidence_BT[0, hole.start : hole.stop].exp().tolist(),
+        full=last.forwards,
+        cached=0,
+        rows=last.forwards * T,
+    )
+
+
+def row_of(subject: Subject, cut: Cut, plan: str, key: str) -> Row:
+    outcome = decode(subject, cut, plan)
+    return {
+        "key": key,
+        "plan": plan,
+        "path": cut.path,
+        "bucket": bucket_of(cut.tokens),
+        "right": subject.tokenizer.decode(outcome.tokens) == cut.text,
+        "tokens": outcome.tokens,
+        "sure": [round(value, 4) for value in outcome.sure],
+        "full": outcome.full,
+        "cached": outcome.cached,
+        "rows": outcome.rows,
+    }
+
+
+def rows_of(
+    subject: Subject, cuts: Sequence[Cut], plan: str, ledger: Ledger
+) -> Iterator[Row]:
+    """One row for each hole, decoded now or on an earlier day."""
+    for cut in cuts:
+        key = key_of(
+            subject.digest,
+            subject.profile.context,
+            [cut.path, len(cut.before), cut.text],
+            plan,
+        )
+        if key not in ledger.rows:
+            ledger.add(row_of(subject, cut, plan, key))
+        yield ledger.rows[key]
+
+
+# ---- figures ----
+
+
+def share(hits: Sequence[bool]) -> float:
+    return 100 * sum(hits) / len(hits) if hits else float("nan")
+
+
+def agreements(
+    exact: Sequence[Row], plan: Sequence[Row], below: float = 2.0
+) -> list[bool]:
+    """Token by token, where exact mode was less sure than `below`."""
+    return [
+        ours == theirs
+        for oracle, row in zip(exact, plan, strict=True)
+        for ours, theirs, sure in zip(
+            row["tokens"], oracle["tokens"], oracle["sure"], strict=True
+        )
+        if sure < below
+    ]
+
+
+def figures(name: str, exact: Sequence[Row], plan: Sequence[Row]) -> list[str]:
+    """One line of the table: agreement, exact match, price."""
+    right = [row["right"] for row in plan]
+    gap = paired_difference(
+        right,
+        [row["right"] for row in exact],
+        [row["path"] for row in exact],
+        seed=0,
+    )
+    full = sum(row["full"] for row in plan)
+    cached = sum(row["cached"] for row in plan)
+    same = [
+        agreements(*both)
+        for b in range(len(BUCKETS))
+        for both in [split(exact, plan, b)]
+    ]
+    matches = [
+        share([row["right"] for row in plan if row["bucket"] == b])
+        for b in range(len(BUCKETS))
+    ]
+    return [
+        name,
+        f"{share(agreements(exact, plan)):.1f}",
+        " / ".join(f"{share(hits):.1f}" for hits in same),
+        f"{share(agreements(exact, plan, DOUBTFUL)):.1f}",
+        " / ".join(f"{match:.1f}" for match in matches),
+        f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]",
+        f"{100 * full / sum(row['full'] for row in exact):.1f}",
+        f"{full / len(plan):.1f}",
+        f"{cached / len(plan):.1f}",
+        f"{sum(len(row['tokens']) for row in plan) / (full + cached):.2f}",
+        f"{sum(row['rows'] for row in plan) / len(plan):,.0f}",
+    ]
+
+
+def split(
+    exact: Sequence[Row], plan: Sequence[Row], bucket: int
+) -> tuple[list[Row], list[Row]]:
+    pairs = [(a, b) for a, b in zip(exact, plan, strict=True) if a["bucket"] == bucket]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+COLUMNS = (
+    "plan", "agree %", "agree by length %", "agree where exact < 0.9 %",
+    "exact match by length %", "exact match - exact's [95 %]", "full forwards, % of exact's",
+    "full", "cached", "tokens a forward", "query rows",
+)  # fmt: skip
+
+
+def table(exact: Sequence[Row], plans: dict[str, list[Row]]) -> str:
+    lines = [" | ".join(COLUMNS), " | ".join("---" for _ in COLUMNS)]
+    for name, rows in {EXACT: list(exact), **plans}.items():
+        lines.append(" | ".join(figures(name, exact, rows)))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fidelity of decoding plans.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="results, kept")
+    parser.add_argument("--model", type=Path, default=EMBEDDED_FOLDER)
+    parser.add_argument("--context", type=int, default=512, help="tokens, holes too")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--holes", type=int, nargs=3, default=(400, 400, 204), metavar="N",
+        help="of 1-8, 9-32 and 33-128 tokens",
+    )  # fmt: skip
+    parser.add_argument("--plans", nargs="*", default=[])
+    given = parser.parse_args()
+    subject = open_subject(given.model, given.context)
+    cuts = cut_holes(given.folder, subject.tokenizer, given.holes, given.seed)
+    lengths = ", ".join(f"{low}-{high}" for low, high in BUCKETS)
+    print(
+        f"{len(cuts)} holes of {lengths} tokens from {len({cut.path for cut in cuts})} files, "
+        f"{sum(cut.lines > 1 for cut in cuts)} of several lines, seed {given.seed}; "
+        f"context {given.context}, model {given.model} ({subject.digest})"
+    )
+    with open_ledger(given.out, wait=False) as ledger:
+        exact = list(rows_of(subject, cuts, EXACT, ledger))
+        plans = {
+            plan: list(rows_of(subject, cuts, plan, ledger)) for plan in given.plans
+        }
+    tokens = sum(len(row["tokens"]) for row in exact)
+    doubtful = len(agreements(exact, exact, DOUBTFUL))
+    print(f"{tokens} tokens, {doubtful} with a confidence below {DOUBTFUL}\n")
+    print(table(exact, plans))
+
+
+if __name__ == "__main__":
+    main()
