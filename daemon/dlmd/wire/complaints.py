@@ -128,6 +128,9 @@ def _expected(path: str, limits: Limits) -> str:
         "text": f"a string of at most {limits.max_pin_chars} characters",
         "by": f"at most {limits.max_id_chars} printable characters",
         "lasting": "true or false",
+        "chat": "a list of messages, each with a role and a content",
+        "role": "system, user or assistant",
+        "content": "a string",
     }.get(name, "another kind of value")
 
 
@@ -212,19 +215,32 @@ def _size_complaints(
     holes = [part.hole for part in message.parts if isinstance(part, HolePart)]
     chars = sum(len(part) for part in message.parts if isinstance(part, str))
     chars += sum(len(hole.initial or "") for hole in holes)
+    chat = message.chat or []
+    spoken = sum(len(turn.content) for turn in chat)
     counts = (
         ("parts", "pieces", len(message.parts), 1, limits.max_parts),
         ("parts", "holes", len(holes), 1, limits.max_holes),
         ("parts", "characters", chars, 0, limits.max_text_chars),
+        (
+            "chat",
+            "messages",
+            len(chat),
+            0 if message.chat is None else 1,
+            limits.max_parts,
+        ),
+        ("chat", "characters", spoken, 0, limits.max_text_chars),
     )
     for name, what, seen, low, high in counts:
         if not low <= seen <= high:
             yield ProtocolError(
                 f"{name} held {seen} {what}, expected {low} to {high}; "
-                + ("mark a hole" if seen < low else "send less"),
+                + (_TOO_FEW[name] if seen < low else "send less"),
                 code="bad_request" if seen < low else "too_large",
                 id=id,
             )
+
+
+_TOO_FEW = {"parts": "mark a hole", "chat": "add a message or leave it out"}
 
 
 def _hole_complaints(
