@@ -28,6 +28,8 @@ ARROWS: dict[str, set[str]] = {
     "dlmd.terminal": {"dlmd.wire", "dlmd.holes"},
     "dlmd.ask": {"dlmd.wire", "dlmd.settings", "dlmd.terminal"},
     "dlmd.flags": {"dlmd.settings"},
+    "dlmd.logs": {"dlmd.wire"},
+    "dlmd.service": {"dlmd.wire"},
     "dlmd.bench": {"dlmd.wire", "dlmd.settings", "dlmd.profiles", "dlmd.holes"},
     "dlmd.model": {"dlmd.profiles"},
     "dlmd.decode": {"dlmd.model", "dlmd.profiles"},

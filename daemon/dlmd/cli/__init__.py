@@ -18,6 +18,7 @@ from dlmd.cli.shared import FAILED, announce, app
 # isort: off
 # Commands show in --help in the order in which their files are imported.
 from dlmd.cli import serving  # noqa: F401
+from dlmd.cli import living  # noqa: F401
 from dlmd.cli import filling  # noqa: F401
 from dlmd.cli import measuring  # noqa: F401
 # isort: on

@@ -1,0 +1,56 @@
+"""`dlmd logs` and `dlmd service`: a daemon that runs in the background.
+
+Must not hold logic that a test would want to call.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dlmd.cli.shared import LOOK, announce, app
+
+services = typer.Typer(help="Keep the daemon running from login on (systemd).", **LOOK)
+app.add_typer(services, name="service")
+
+
+@app.command()
+def logs(
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")
+    ] = False,
+    lines: Annotated[
+        int | None,
+        typer.Option(
+            "--lines", "-n", metavar="N", min=0, help="Only the last N lines."
+        ),
+    ] = None,
+) -> None:
+    """Show what the daemon in the background has said."""
+    from dlmd import logs
+    from dlmd.wire import discovery
+
+    path = discovery.log_path()
+    if sentence := logs.elsewhere(path):
+        announce(sentence)
+    chunks = logs.follow(path, lines) if follow else [logs.read(path, lines)]
+    for chunk in chunks:
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+
+@services.command("install")
+def service_install() -> None:
+    """Start the daemon now and at every login."""
+    from dlmd import service
+
+    print(f"installed {service.install()}; undo with `dlmd service remove`")
+
+
+@services.command("remove")
+def service_remove() -> None:
+    """Stop the service and remove it."""
+    from dlmd import service
+
+    path = service.remove()
+    print("no service was installed" if path is None else f"removed {path}")
