@@ -8,6 +8,7 @@ from dlmd.serve.engine import Description, Engine
 from dlmd.wire.protocol import (
     Failure,
     Infill,
+    Pin,
     Result,
     State,
     hole,
@@ -207,10 +208,14 @@ def test_what_the_request_did_wrong_is_told_as_it_is(desk: Desk) -> None:
 class StopsShort:
     def load(self, progress: Callable[[int, int], None]) -> None: ...
 
+    def unload(self) -> None: ...
+
+    def use_adapter(self, name: str | None) -> None: ...
+
     def describe(self) -> Description:
         return {"model": "short", "profile": "short", "device": "none"}
 
-    def infill(self, request: Infill) -> Generator[FakeFrame, None, None]:
+    def infill(self, request: Infill) -> Generator[FakeFrame, Pin | None, None]:
         yield from ()
 
 

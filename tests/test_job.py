@@ -25,7 +25,7 @@ def frame(candidate: int = 0, **changes: object) -> FakeFrame:
 
 def job(n: int = 1) -> Job:
     request = Infill(id="a", parts=["x", hole(), hole()], n=n)
-    return Job(client="c", request=request, emit=lambda m: None, number=1, arrived=1.0)
+    return Job(client="c", request=request, emit=lambda m: None, arrived=1.0)
 
 
 def test_a_frame_is_shown_as_it_is() -> None:

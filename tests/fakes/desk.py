@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from dlmd.serve.engine import Engine
-from dlmd.wire.protocol import Failure, Infill, Result, State, Status, hole
+from dlmd.wire.protocol import Command, Failure, Infill, Result, State, Status, hole
 
 from tests.fakes.model import FakeBackend
 
@@ -22,6 +22,7 @@ class Desk:
     backend: FakeBackend = field(default_factory=lambda: FakeBackend(default=FILL))
     now: float = 0.0
     max_open: int = 8
+    keep_alive: str = "30m"
     said: list[Message] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
     engine: Engine = field(init=False)
@@ -31,6 +32,7 @@ class Desk:
             self.backend,
             on_status=self.statuses.append,
             max_open=self.max_open,
+            keep_alive=self.keep_alive,
             clock=lambda: self.now,
         )
 
@@ -38,6 +40,9 @@ class Desk:
         parts = ["def f():\n    ", hole(), "\n"]
         request = Infill(id=id, parts=parts, **fields)  # type: ignore[arg-type]
         self.engine.submit(client, request, self.said.append)
+
+    def order(self, command: Command, client: Hashable = "c") -> None:
+        self.engine.command(client, command, self.said.append)
 
     def work(self, steps: int | None = None) -> int:
         done = 0

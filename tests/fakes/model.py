@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 
 from dlmd.serve.engine import Description
-from dlmd.wire.protocol import HolePart, HoleSpec, Infill
+from dlmd.wire.protocol import HolePart, HoleSpec, Infill, Pin
 
 TOKEN = re.compile(r"\n *| ?\w+| ?[^\w\s]|\s+")
 DEFAULT_FILL = "return value"
@@ -42,7 +42,12 @@ class FakeBackend:
     load_s: float = 0.0
     load_error: Exception | None = None
     before_forward: Callable[[int], None] = lambda n: None
+    adapters: Mapping[str, str] = field(
+        default_factory=dict
+    )  # name -> its default fill
     forwards: int = 0
+    log: list[str] = field(default_factory=list)  # what came to the device, and left it
+    adapter: str | None = None
 
     def load(self, progress: Callable[[int, int], None]) -> None:
         for tenth in range(11):
@@ -50,14 +55,26 @@ class FakeBackend:
             time.sleep(self.load_s / 11)
             if self.load_error is not None and tenth == 5:
                 raise self.load_error
+        self.log.append("load")
+        self.adapter = None
+
+    def unload(self) -> None:
+        self.log.append("unload")
+
+    def use_adapter(self, name: str | None) -> None:
+        if name is not None and name not in self.adapters:
+            raise ValueError(f"no adapter {name!r}; see `dlmd ls`")
+        self.log.append(f"adapter {name}")
+        self.adapter = name
 
     def describe(self) -> Description:
         return {"model": "fake", "profile": "fake", "device": "none"}
 
-    def infill(self, request: Infill) -> Generator[FakeFrame, None, None]:
+    def infill(self, request: Infill) -> Generator[FakeFrame, Pin | None, None]:
         fills, finish = [], "stop"
         for before, spec in holes_of(request):
-            tokens, cut = shaped(self.fill_for(before), spec)
+            fill = started(self.fill_for(before), spec.initial or "")
+            tokens, cut = shaped(fill, spec)
             fills.append(tokens)
             finish = "length" if cut else finish
         used = 0
@@ -70,7 +87,7 @@ class FakeBackend:
                 settled = frozenset(order[: len(order) * step // steps])
                 drawn = [drawing(tokens, i, settled) for i, tokens in enumerate(fills)]
                 last = step == steps
-                yield FakeFrame(
+                pin = yield FakeFrame(
                     candidate=candidate,
                     step=step,
                     of=steps,
@@ -80,10 +97,15 @@ class FakeBackend:
                     finish=finish if last else "",
                     forwards=used,
                 )
+                if pin is not None:  # its tokens are as many as the hole had, or fewer
+                    fill = started("".join(fills[pin.hole]), pin.text)
+                    there = len(fills[pin.hole])
+                    fills[pin.hole] = (TOKEN.findall(fill) + [""] * there)[:there]
 
     def fill_for(self, before: str) -> str:
         keys = [key for key in self.table if before.endswith(key)]
-        return self.table[max(keys, key=len)] if keys else self.default
+        default = self.adapters[self.adapter] if self.adapter else self.default
+        return self.table[max(keys, key=len)] if keys else default
 
     def _steps(self, request: Infill, tokens: int) -> int:
         if request.tokens_per_step is not None:
@@ -94,6 +116,11 @@ class FakeBackend:
         self.forwards += 1
         self.before_forward(self.forwards)
         time.sleep(self.delay_s)
+
+
+def started(fill: str, text: str) -> str:
+    """The fill, starting with what stands there already."""
+    return text + fill.removeprefix(text)
 
 
 def holes_of(request: Infill) -> list[tuple[str, HoleSpec]]:

@@ -5,6 +5,7 @@ at once. What is wrong with the folder's config or name shows before, at constru
 Must not know queues, clients or sockets.
 """
 
+import gc
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from dlmd.profiles import EMBEDDED_FOLDER, PROFILES, find, for_folder
 from dlmd.serve.engine import Description
 from dlmd.serve.job import Frame
 from dlmd.settings import Settings
-from dlmd.wire.protocol import HolePart, HoleSpec, Infill
+from dlmd.wire.protocol import HolePart, HoleSpec, Infill, Pin
 
 WARM_UP = Infill(
     id="warm-up",
@@ -58,7 +59,19 @@ class ModelBackend:
         for _ in self.infill(WARM_UP):
             pass
 
-    def infill(self, request: Infill) -> Generator[Frame, None, None]:
+    def unload(self) -> None:
+        self._model = self._tokenizer = None
+        gc.collect()  # generators that ended may hold the model in a cycle
+        if self.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.empty_cache()
+
+    def use_adapter(self, name: str | None) -> None:
+        if name is not None:
+            raise ValueError(f"there is no adapter {name}; leave adapter out")
+
+    def infill(self, request: Infill) -> Generator[Frame, Pin | None, None]:
         from dlmd.decode import Hole, infill
 
         parts = [

@@ -140,12 +140,12 @@ class Connection:
                 self._engine.submit(self, event, self._emit)
             elif isinstance(event, Cancel):
                 self._engine.cancel(self, event.id)
+            elif isinstance(event, Pin):
+                self._engine.pin(self, event)
             elif isinstance(event, Failure):
                 self._mailbox.put(event)
             else:
-                said = "this daemon cannot do that yet; update it"
-                id = None if isinstance(event, Pin) else event.id
-                self._mailbox.put(Failure(id=id, code="bad_request", message=said))
+                self._engine.command(self, event, self._emit)
 
     def _emit(self, message: State | Result | Failure) -> None:
         """On the engine's thread, mostly; the mailbox lives on the loop's."""

@@ -1,43 +1,55 @@
-"""The one thread that owns the device: queue, priorities, step(), cancel, supersede.
+"""The one thread that owns the device: step(), cancel, supersede, pins, loans, adapters.
 
-`step()` ends what must end, then advances one request by one frame; `run()` loads the
-model and calls it until `stop()`. Everything else may be called from any thread and takes
-effect between two steps, never inside one. Each accepted request ends exactly once.
-Must not know sockets, asyncio, torch or how a frame comes about: that is the Backend's.
+`step()` ends what must end, then carries out one command or advances one request by one
+frame; `run()` loads the model and calls it until `stop()`. Everything else may be called
+from any thread and takes effect between two steps, never inside one. Each accepted request
+ends exactly once. Must not know sockets, asyncio, torch or how a frame comes about: that
+is the Backend's.
 """
 
-import itertools
+import math
 import threading
 import time
-from collections.abc import Callable, Generator, Hashable
-from typing import Protocol, TypedDict
+from collections import deque
+from collections.abc import Callable, Hashable
 
-import msgspec
+from dlmd.serve.board import Board
+from dlmd.serve.job import (
+    SHUTTING_DOWN,
+    Emit,
+    Frame,
+    Job,
+    explained,
+    pinned,
+    result,
+    shown,
+    stopped,
+    too_late,
+    too_many,
+    wrong_model,
+)
+from dlmd.serve.orders import Loans, Order, done
+from dlmd.serve.queue import Queue, adapter_of
+from dlmd.serve.resident import Backend, Description, LoadingUnwanted, Resident
+from dlmd.wire.protocol import (
+    Code,
+    Command,
+    Failure,
+    Infill,
+    Pin,
+    Result,
+    Sleep,
+    State,
+    Status,
+    Wake,
+)
 
-from dlmd.serve.job import Emit, Frame, Job, explained, result, shown
-from dlmd.wire.protocol import Code, Failure, Infill, Result, State, Status
+__all__ = ["SHUTTING_DOWN", "Backend", "Description", "Engine"]
 
 MAX_OPEN = 256  # requests of all clients together
-STATUS_EVERY_S = 0.1  # while loading
-Key = tuple[Hashable, str]
-
-
-class Description(TypedDict):
-    model: str
-    profile: str
-    device: str
-
-
-class Backend(Protocol):
-    """What computes. Called on the engine's thread only, except describe()."""
-
-    def load(self, progress: Callable[[int, int], None]) -> None: ...
-    def describe(self) -> Description: ...
-    def infill(self, request: Infill) -> Generator[Frame, None, None]: ...
-
-
-class _Stopped(Exception):
-    """Leaves Backend.load() when stop() was called meanwhile."""
+STATUS_EVERY_S = 0.1  # of the length of the queue
+SETTLE_S = 0.05  # without work before the status says so: not between any two requests
+RETRY_S = 10.0  # between two tries to load a model
 
 
 class Engine:
@@ -47,78 +59,98 @@ class Engine:
         *,
         on_status: Callable[[Status], None] | None = None,
         max_open: int = MAX_OPEN,
+        keep_alive: str | float = "30m",
+        adapter: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._backend = backend
-        self._listeners = [on_status] if on_status else []
         self._max_open = max_open
         self._clock = clock
+        self._told_at = -math.inf
         # Guards everything below. Re-entrant, so that a listener may ask for the status.
         self._changed = threading.Condition()
-        self._jobs: dict[Key, Job] = {}  # in order of arrival
-        self._numbers = itertools.count(1)
-        self._last_turn: dict[Hashable, int] = {}
+        first = Status(phase="loading", adapter=adapter, **backend.describe())
+        self._board = Board(self._changed, first)
+        self._queue = Queue()
+        self._orders: deque[Order] = deque()
+        self._loans = Loans()
         self._stop_at: float | None = None  # stopping: when patience ends
-        self._status = Status(phase="loading", **backend.describe())
+        self._resident = Resident(
+            backend, self._board, keep_alive=keep_alive, adapter=adapter, clock=clock
+        )
+        if on_status is not None:
+            self.watch(on_status)
 
     # ---- any thread
 
     @property
     def status(self) -> Status:
-        with self._changed:
-            return self._status
+        return self._board.status
 
     def watch(self, listener: Callable[[Status], None]) -> None:
         """Tell `listener` every change of status, on whatever thread it happens."""
-        with self._changed:
-            self._listeners.append(listener)
+        self._board.watch(listener)
 
     def submit(self, client: Hashable, request: Infill, emit: Emit) -> None:
         """Queue a request. A refusal is emitted here, everything else by the engine."""
+        job = Job(
+            client=client,
+            request=request,
+            emit=emit,
+            arrived=self._clock(),
+            adapter=request.adapter,
+        )
         with self._changed:
-            assert (client, request.id) not in self._jobs, (
-                "the session lets no id twice"
-            )
+            assert job.key not in self._queue, "the session lets no id twice"
             if request.supersedes is not None:
-                self._end_soon(
-                    (client, request.supersedes),
-                    "superseded",
-                    f"request {request.supersedes} was replaced by {request.id}",
-                )
-            refusal = self._refusal(request)
+                older = self._queue.get((client, request.supersedes))
+                message = f"request {request.supersedes} was replaced by {request.id}"
+                self._end_soon(older, "superseded", message)
+            refusal = self._refusal(job)
             if refusal is None:
-                self._jobs[client, request.id] = Job(
-                    client=client,
-                    request=request,
-                    emit=emit,
-                    number=next(self._numbers),
-                    arrived=self._clock(),
-                )
+                self._queue.add(job)
                 self._changed.notify_all()
         if refusal is not None:
             emit(refusal)
 
+    def pin(self, client: Hashable, pin: Pin) -> None:
+        """Keep what the user typed, from the next step on."""
+        with self._changed:
+            job = self._queue.get((client, pin.id))
+            if job is not None:
+                job.pins[pin.hole] = pin
+
     def cancel(self, client: Hashable, id: str) -> None:
         with self._changed:
-            self._end_soon((client, id), "cancelled", f"request {id} was cancelled")
+            job = self._queue.get((client, id))
+            self._end_soon(job, "cancelled", f"request {id} was cancelled")
+
+    def command(self, client: Hashable, command: Command, emit: Emit) -> None:
+        """Carry out a command between two steps, and emit how it ended."""
+        order = Order(client=client, command=command, emit=emit, arrived=self._clock())
+        with self._changed:
+            self._orders.append(order)
+            self._changed.notify_all()
 
     def drop(self, client: Hashable) -> None:
-        """The client is gone: end its requests and tell nobody."""
+        """The client is gone: end its requests and its loan, and tell nobody."""
         with self._changed:
-            for key, job in self._jobs.items():
-                if job.client == client:
-                    job.emit = _discard
-                    self._end_soon(key, "cancelled", "the client is gone")
+            for job in self._queue.of(client):
+                job.emit = _discard
+                self._end_soon(job, "cancelled", "the client is gone")
+            for order in self._orders:
+                if order.client == client:
+                    order.gone, order.emit = True, _discard
+            self._give_back(client, lasting=False)
 
     def stop(self, grace_s: float = 2.0) -> None:
         """Take no more requests; those begun have `grace_s` to finish, the rest fail now."""
         with self._changed:
             if self._stop_at is None:
                 self._stop_at = self._clock() + grace_s
-            for key, job in self._jobs.items():
+            for job in self._queue:
                 if job.frames is None:
-                    self._end_soon(key, "shutting_down", SHUTTING_DOWN)
-            self._publish(self._status, phase="stopping", detail="")
+                    self._end_soon(job, "shutting_down", SHUTTING_DOWN)
+            self._board.enter("stopping")
             self._changed.notify_all()
 
     # ---- the engine's thread
@@ -126,51 +158,49 @@ class Engine:
     def run(self) -> None:
         """The thread's body: load, then serve until stop()."""
         self.load()
-        while self._wait_for_work():
-            self.step()
+        while not self._over():
+            if self._wait(SETTLE_S):
+                self.step()
+            else:
+                self._sweep()
+                self._wait(self._rest())
 
     def load(self) -> None:
-        started = last = self._clock()
+        """Bring the weights to the device. The status tells how far it is, or why not."""
+        if why := self._resident.load(self._while_loading):
+            with self._changed:
+                for job in self._queue:
+                    self._end_soon(job, "model", why)
+        self._sweep()
 
-        def progress(done: int, total: int) -> None:
-            nonlocal last
-            self._sweep()  # a request that waits for the model may be cancelled meanwhile
-            if self._stop_at is not None:
-                raise _Stopped
-            now = self._clock()
-            if now - last >= STATUS_EVERY_S or done in (0, total):
-                last = now
-                eta = (now - started) * (total - done) / done if done else None
-                counts = {"bytes_done": done, "bytes_total": total, "eta_s": eta}
-                self._publish(self.status, **counts)
-
-        try:
-            self._backend.load(progress)
-        except _Stopped:
-            self._sweep()
-        except Exception as error:
-            self._load_failed(error)
-        else:
-            self._publish(Status(phase="ready", **self._backend.describe()))
+    def _while_loading(self) -> None:
+        self._sweep()  # a request that waits for the model may be cancelled meanwhile
+        with self._changed:
+            orders = (order.command for order in self._orders if not order.gone)
+            if self._stop_at is not None or any(isinstance(o, Sleep) for o in orders):
+                raise LoadingUnwanted
 
     def step(self) -> bool:
-        """End what must end, then advance one request by one frame. False: no work."""
+        """End what must end, then carry out one command or advance one request by one frame.
+        False: there is no work."""
         swept = self._sweep()
+        if self._obey():
+            return True
         job = self._next()
         if job is None:
             self._rest()
             return swept
-        self._publish(self.status, phase="busy")
+        if not self._resident.loaded:
+            self.load()
+            return True
+        self._resident.work()
+        self._tell_work()
         self._advance(job)
-        self._rest()
         return True
 
     def _advance(self, job: Job) -> None:
         try:
-            if job.frames is None:
-                job.frames = self._backend.infill(job.request)
-            frame = next(job.frames, None)
-            assert frame is not None, "the backend ended without a final frame"
+            frame = self._frame(job)
         except Exception as error:
             self._finish(job, explained(job.request.id, error))
             return
@@ -182,107 +212,193 @@ class Engine:
         if job.done():
             self._finish(job, result(job, self._clock()))
 
+    def _frame(self, job: Job) -> Frame:
+        if job.frames is None:
+            with self._changed:
+                job.adapter = adapter_of(job, self._resident.in_force)
+                request = pinned(job.request, job.take_pins())
+            self._resident.use_adapter(job.adapter)
+            job.frames = self._resident.backend.infill(request)
+            with self._changed:
+                self._queue.begin(job)
+        else:
+            self._resident.use_adapter(job.adapter)
+        pin = job.take_pin()
+        frame = next(job.frames, None) if pin is None else job.frames.send(pin)
+        assert frame is not None, "the backend ended without a final frame"
+        return frame
+
     def _sweep(self) -> bool:
         """Carry out what was asked for since the last step, and deadlines."""
         now = self._clock()
         with self._changed:
-            ends = [
-                (job, job.ending or self._overdue(job, now))
-                for job in self._jobs.values()
-            ]
+            late = [(job, too_late(job)) for job in self._queue.take_overdue(now)]
+            ends = [(job, job.ending) for job in self._queue.take_ending()] + late
+            if self._stop_at is not None and now >= self._stop_at:
+                ends += [(job, stopped(job.request.id)) for job in self._queue]
         for job, failure in ends:
-            if failure is not None:
-                self._finish(job, failure)
-        return any(failure is not None for _, failure in ends)
+            assert failure is not None
+            self._finish(job, failure)
+        return bool(ends)
 
     def _finish(self, job: Job, end: Result | Failure) -> None:
         with self._changed:
-            del self._jobs[job.client, job.request.id]
-            if all(other.client != job.client for other in self._jobs.values()):
-                self._last_turn.pop(job.client, None)
+            if job.ended:
+                return
+            self._queue.remove(job)
         if job.frames is not None:
             job.frames.close()
+            self._resident.kept(job.request)
         job.emit(end)
 
     def _next(self) -> Job | None:
-        """Interactive before batch, then the client served longest ago, then the oldest."""
         with self._changed:
-            job = min(self._jobs.values(), key=self._rank, default=None)
-            if job is not None:
-                self._last_turn[job.client] = next(self._numbers)
-            return job
-
-    def _rank(self, job: Job) -> tuple[bool, int, int]:
-        batch = job.request.priority == "batch"
-        return batch, self._last_turn.get(job.client, 0), job.number
-
-    def _wait_for_work(self) -> bool:
-        with self._changed:
-            while not self._jobs and self._stop_at is None:
-                self._changed.wait()
-            return bool(self._jobs)
-
-    def _load_failed(self, error: Exception) -> None:
-        failure = explained("", error)
-        with self._changed:
-            self._publish(
-                self._status, phase="failed", detail=failure.message, fix=AFTER_FAILURE
+            if self._loans:
+                return None
+            # While a command waits for what has begun, nothing else begins.
+            return self._queue.pick(
+                self._resident.adapter,
+                self._resident.in_force,
+                begun_only=bool(self._orders),
             )
-            for key in self._jobs:
-                self._end_soon(key, "model", failure.message)
+
+    # ---- commands
+
+    def _obey(self) -> bool:
+        """Carry out the oldest command, unless it waits for what has begun."""
+        with self._changed:
+            order = self._orders[0] if self._orders else None
+            if order is None:
+                return False
+            stopping = self._stop_at is not None
+            if not stopping and order.waits(self._queue, self._loans, self._clock()):
+                return False
+        end = None if order.gone else self._carried_out(order)
+        with self._changed:
+            self._orders.popleft()
+        if end is not None:
+            order.emit(end)
+        return True
+
+    def _carried_out(self, order: Order) -> Result | Failure:
+        if self._stop_at is not None:
+            return stopped(order.command.id)
+        if isinstance(order.command, Sleep):
+            return self._lend(order, order.command)
+        if isinstance(order.command, Wake):
+            return self._wake(order)
+        return self._use_adapter(order, order.command.adapter)
+
+    def _lend(self, order: Order, sleep: Sleep) -> Result | Failure:
+        with self._changed:
+            if order.gone:  # meanwhile: nobody would give the device back
+                return done(order)
+            self._loans.lend(order.client, sleep)
+            self._board.enter("sleeping", lent_to=self._loans.to)
+            for job in self._queue:
+                if job.request.priority == "interactive":
+                    refusal = self._loans.refusal(job.request.id)
+                    self._end_soon(job, refusal.code, refusal.message)
+                elif job.frames is not None:
+                    job.begin_again()
+                    self._queue.set_back(job)
         self._sweep()
+        if self._resident.loaded:
+            self._resident.unload()
+        return done(order)
+
+    def _wake(self, order: Order) -> Result | Failure:
+        with self._changed:
+            self._give_back(order.client, lasting=True)
+        return self._ready_for(order) or done(order)
+
+    def _use_adapter(self, order: Order, name: str | None) -> Result | Failure:
+        if failure := self._ready_for(order):
+            return failure
+        try:
+            self._resident.use_adapter(name)
+        except Exception as error:
+            return explained(order.command.id, error)
+        self._resident.in_force = name
+        self._board.update(adapter=name)
+        return done(order)
+
+    def _ready_for(self, order: Order) -> Failure | None:
+        """Have the weights on the device, or say why they are not."""
+        if not self._loans and not self._resident.loaded:
+            self.load()
+        if self._resident.loaded:
+            return None
+        status = self.status
+        if status.phase == "failed":
+            return Failure(id=order.command.id, code="model", message=status.detail)
+        return self._loans.refusal(order.command.id)
+
+    # ---- waiting
+
+    def _over(self) -> bool:
+        with self._changed:
+            return self._stop_at is not None and not self._queue and not self._orders
+
+    def _wait(self, timeout: float | None) -> bool:
+        """Whether there is work, now or within `timeout`."""
+        with self._changed:
+            if not self._has_work():
+                self._changed.wait(timeout)
+            return self._has_work()
+
+    def _has_work(self) -> bool:
+        if self._stop_at is not None or self._queue.ending or self._orders:
+            return True
+        return bool(self._queue) and not self._loans
+
+    def _rest(self) -> float | None:
+        """Say that there is no work, and let idle weights go; seconds until something is due."""
+        self._resident.rest()
+        with self._changed:
+            due = [self._queue.next_deadline, self._resident.leave_at, self._stop_at]
+        now = self._clock()
+        return min((max(0.0, at - now) for at in due if at is not None), default=None)
+
+    def _tell_work(self) -> None:
+        now = self._clock()
+        if self.status.phase != "busy" or now - self._told_at >= STATUS_EVERY_S:
+            self._told_at = now
+            self._board.update(phase="busy", queue=len(self._queue), until=None)
 
     # ---- under the lock
 
-    def _refusal(self, request: Infill) -> Failure | None:
-        waiting = sum(job.ending is None for job in self._jobs.values())
+    def _refusal(self, job: Job) -> Failure | None:
+        id, status = job.request.id, self._board.status
         if self._stop_at is not None:
-            return Failure(id=request.id, code="shutting_down", message=SHUTTING_DOWN)
-        if self._status.phase == "failed":
-            return Failure(id=request.id, code="model", message=self._status.detail)
-        if waiting >= self._max_open:
-            message = (
-                f"{waiting} requests wait for the model, expected at most "
-                f"{self._max_open}; try again when some have ended"
-            )
-            return Failure(id=request.id, code="busy", message=message)
+            return stopped(id)
+        if job.request.model not in (None, status.model, status.profile):
+            return wrong_model(job.request, status.model)
+        tried_s = self._clock() - self._resident.failed_at
+        if status.phase == "failed" and tried_s < RETRY_S:
+            return Failure(id=id, code="model", message=status.detail)
+        if job.request.priority == "interactive":
+            coming = [
+                o.command.by for o in self._orders if isinstance(o.command, Sleep)
+            ]
+            if self._loans or coming:
+                return self._loans.refusal(id, *coming)
+        if self._queue.waiting >= self._max_open:
+            return too_many(id, self._queue.waiting, self._max_open)
         return None
 
-    def _end_soon(self, key: Key, code: Code, message: str) -> None:
-        job = self._jobs.get(key)
-        if job is not None and job.ending is None:
-            job.ending = Failure(id=job.request.id, code=code, message=message)
+    def _end_soon(self, job: Job | None, code: Code, message: str) -> None:
+        if job is not None:
+            end = Failure(id=job.request.id, code=code, message=message)
+            if self._queue.end_soon(job, end):
+                self._changed.notify_all()
+
+    def _give_back(self, client: Hashable, *, lasting: bool) -> None:
+        if self._loans.give_back(client, lasting=lasting):
+            self._board.enter("idle")
             self._changed.notify_all()
-
-    def _overdue(self, job: Job, now: float) -> Failure | None:
-        id, deadline_ms = job.request.id, job.request.deadline_ms
-        if self._stop_at is not None and now >= self._stop_at:
-            return Failure(id=id, code="shutting_down", message=SHUTTING_DOWN)
-        if deadline_ms is not None and (now - job.arrived) * 1000 >= deadline_ms:
-            message = (
-                f"request {id} was not done within its {deadline_ms} ms; "
-                "allow more time or ask for fewer steps"
-            )
-            return Failure(id=id, code="deadline", message=message)
-        return None
-
-    def _rest(self) -> None:
-        with self._changed:
-            if not self._jobs and self._status.phase == "busy":
-                self._publish(self._status, phase="ready")
-
-    def _publish(self, status: Status, **changes: object) -> None:
-        with self._changed:
-            after = msgspec.structs.replace(status, **changes)
-            if self._status.phase == "stopping" or after == self._status:
-                return
-            self._status = after
-            for listener in self._listeners:
-                listener(after)
-
-
-SHUTTING_DOWN = "the daemon is stopping; start it again with `dlmd serve`"
-AFTER_FAILURE = "mend that, then `dlmd stop` and start again"
+        elif self._loans:
+            self._board.update(lent_to=self._loans.to)
 
 
 def _discard(message: State | Result | Failure) -> None:

@@ -9,10 +9,24 @@ from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dlmd.wire.protocol import Candidate, Failure, Infill, Result, State, Usage
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from dlmd.wire import complaints
+from dlmd.wire.protocol import (
+    Candidate,
+    Failure,
+    HolePart,
+    Infill,
+    Pin,
+    Result,
+    State,
+    Usage,
+)
 
 log = logging.getLogger(__name__)
 
+SHUTTING_DOWN = "the daemon is stopping; start it again with `dlmd serve`"
 Emit = Callable[[State | Result | Failure], None]
 
 
@@ -44,16 +58,62 @@ class Job:
     client: Hashable
     request: Infill
     emit: Emit
-    number: int
     arrived: float
-    frames: Generator[Frame, None, None] | None = None  # None until its first turn
+    number: int = 0  # given by the queue
+    adapter: str | UnsetType | None = UNSET  # the one it asked for, then began with
+    frames: Generator[Frame, Pin | None, None] | None = None  # begun
+    pins: dict[int, Pin] = field(default_factory=dict)  # by hole, yet to be told
+    told: dict[int, Pin] = field(default_factory=dict)  # known to the decoder
     ending: Failure | None = None  # said by any thread, carried out between steps
+    ended: bool = False
     first_state: float | None = None
     newest: dict[int, Frame] = field(default_factory=dict)  # by candidate
+
+    @property
+    def key(self) -> tuple[Hashable, str]:
+        return self.client, self.request.id
+
+    @property
+    def deadline(self) -> float | None:
+        ms = self.request.deadline_ms
+        return None if ms is None else self.arrived + ms / 1000
+
+    def take_pin(self) -> Pin | None:
+        if not self.pins:
+            return None
+        hole, pin = self.pins.popitem()
+        self.told[hole] = pin
+        return pin
+
+    def take_pins(self) -> dict[int, Pin]:
+        self.told, self.pins = self.told | self.pins, {}
+        return self.told
+
+    def begin_again(self) -> None:
+        """Later, from the start: what it has on the device goes."""
+        if self.frames is not None:
+            self.frames.close()
+        self.frames, self.adapter = None, self.request.adapter
+        self.newest.clear()
 
     def done(self) -> bool:
         final = sum(frame.texts is not None for frame in self.newest.values())
         return final == self.request.n
+
+
+def pinned(request: Infill, pins: dict[int, Pin]) -> Infill:
+    """The request, its holes starting with what the user typed before it began."""
+    if not pins:
+        return request
+    parts: list[str | HolePart] = []
+    holes = 0
+    for part in request.parts:
+        if isinstance(part, HolePart):
+            if (pin := pins.get(holes)) is not None:
+                part = HolePart(replace(part.hole, initial=pin.text))
+            holes += 1
+        parts.append(part)
+    return replace(request, parts=parts)
 
 
 def shown(id: str, frame: Frame) -> State:
@@ -85,6 +145,34 @@ def _candidate(frame: Frame) -> Candidate:
     sure = [number for hole in frame.confidence for number in hole]
     mean = sum(sure) / len(sure) if sure else None
     return Candidate(holes=frame.texts, confidence=mean, finish=frame.finish)
+
+
+def stopped(id: str) -> Failure:
+    return Failure(id=id, code="shutting_down", message=SHUTTING_DOWN)
+
+
+def too_late(job: Job) -> Failure:
+    message = (
+        f"request {job.request.id} was not done within its {job.request.deadline_ms} ms; "
+        "allow more time or ask for fewer steps"
+    )
+    return Failure(id=job.request.id, code="deadline", message=message)
+
+
+def too_many(id: str, waiting: int, most: int) -> Failure:
+    message = (
+        f"{waiting} requests wait for the model, expected at most {most}; "
+        "try again when some have ended"
+    )
+    return Failure(id=id, code="busy", message=message)
+
+
+def wrong_model(request: Infill, ours: str) -> Failure:
+    message = (
+        f"model was {complaints.shown(request.model)}, this daemon serves {ours}; leave model "
+        "out, or start the daemon with that one"
+    )
+    return Failure(id=request.id, code="bad_request", message=message)
 
 
 def explained(id: str, error: Exception) -> Failure:
