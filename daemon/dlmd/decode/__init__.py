@@ -3,13 +3,9 @@
 from dlmd.decode.canvas import Canvas, Hole, Part, Pieces, splice
 from dlmd.decode.commit import schedule
 from dlmd.decode.infill import Frame, InfillSettings, infill
-from dlmd.decode.published import (
-    DecodeSettings,
-    choose,
-    denoise,
-    score,
-    step,
-)
+from dlmd.decode.loop import denoise
+from dlmd.decode.published import choose, score, step
+from dlmd.decode.settings import DecodeSettings
 from dlmd.decode.tokenizer import Tokenizer
 
 __all__ = [

@@ -30,7 +30,11 @@ class Canvas:
     valid_BT: Tensor | None = None  # False: padding
     confidence_BT: Tensor | None = None  # what each token's last step ranked it by
     masks_B: tuple[int, ...] = ()  # masks of each row before the first step
-    forwards: int = 0  # of the model, that led here
+    # What led here: forwards over the whole canvas, over a window, and rows in them all.
+    forwards_full: int = 0
+    forwards_cached: int = 0
+    query_rows: int = 0
+    doubtful_BT: Tensor | None = None  # what a last look would now say otherwise
 
     def __post_init__(self) -> None:
         if self.tokens_BT.dim() != 2:
@@ -42,6 +46,10 @@ class Canvas:
         if not self.masks_B:
             counts = tuple(self.masked_BT.sum(dim=-1).tolist())
             object.__setattr__(self, "masks_B", counts)
+
+    @property
+    def forwards(self) -> int:
+        return self.forwards_full + self.forwards_cached
 
     @property
     def masked_BT(self) -> Tensor:

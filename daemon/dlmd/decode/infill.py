@@ -22,7 +22,8 @@ from dlmd.decode.canvas import (
     lay_out,
 )
 from dlmd.decode.length import denoise_own_length
-from dlmd.decode.published import DecodeSettings, denoise, yields
+from dlmd.decode.loop import denoise, yields
+from dlmd.decode.settings import DecodeSettings
 from dlmd.decode.tokenizer import Tokenizer
 from dlmd.model import Dream
 from dlmd.profiles import Profile

@@ -1,22 +1,23 @@
 """Denoising holes whose length the model finds itself: surplus masks become padding.
 
-For models that were taught to label surplus masks as padding. Two rules on top of the
-published step: masks at the end of a hole whose likeliest token is padding are settled
+For models that were taught to label surplus masks as padding. Two rules on top of any
+decoder's step: masks at the end of a hole whose likeliest token is padding are settled
 together, and where padding is committed the hole ends. So far text only ever shrinks from
 the right, and no committed token changes. Tensors only, no text.
 
-Shapes: B rows, T positions, V vocabulary, N masked positions of all rows, row-major.
+Shapes: B rows, T positions, M places of a row, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from dlmd.decode.canvas import Canvas
 from dlmd.decode.commit import Generators
-from dlmd.decode.published import DecodeSettings, commit, source_rows, without
+from dlmd.decode.loop import denoise
+from dlmd.decode.places import Places, opened, padded, put
+from dlmd.decode.settings import DecodeSettings
 from dlmd.model import Dream
 
 
@@ -33,65 +34,56 @@ def denoise_own_length(
 
     `holes` are the positions of the holes that may shrink, the same in every row.
     """
-    i = 0
-    while canvas.masked_BT.any():
-        with torch.no_grad():  # not around the yield: the caller's mode is the caller's
-            masked_BT = canvas.masked_BT
-            logits_NV = model(
-                canvas.tokens_BT, canvas.valid_BT, rows_N=source_rows(canvas)
-            )
-            logits_NV = only_where_it_ends(canvas, logits_NV, holes, pad_ids)
-            settled = settle_tails(canvas, logits_NV, holes, pad_ids)
-            left_N = settled.masked_BT[masked_BT]
-            after = commit(settled, logits_NV[left_N], settings, i, generator=generator)
-            after = end_at_padding(after, holes, pad_ids)
-            canvas = replace(after, forwards=canvas.forwards + 1)
-        i += 1
-        yield canvas
+    ending = EndsAtPadding(holes, pad_ids, canvas)
+    return denoise(model, canvas, settings, generator=generator, ending=ending)
 
 
-def only_where_it_ends(
-    canvas: Canvas, logits_NV: Tensor, holes: Sequence[range], pad_ids: Sequence[int]
-) -> Tensor:
-    """Padding is no choice before text that is already committed in the same hole."""
-    before_text_BT = torch.zeros_like(canvas.masked_BT)
-    for hole in holes:
-        inside_BT = canvas.tokens_BT[:, hole.start : hole.stop]
-        text_BT = (inside_BT != canvas.mask_id) & ~is_padding(inside_BT, pad_ids)
-        ahead_BT = text_BT.flip(-1).cummax(dim=-1).values.flip(-1)
-        before_text_BT[:, hole.start : hole.stop] = ahead_BT
-    barred_N = before_text_BT[canvas.masked_BT]
-    logits_NV = logits_NV.clone()
-    logits_NV[barred_N.nonzero(), list(pad_ids)] = torch.finfo(logits_NV.dtype).min
-    return logits_NV
+class EndsAtPadding:
+    """`loop.Ending` by padding, for any decoder."""
 
+    def __init__(
+        self, holes: Sequence[range], pad_ids: Sequence[int], canvas: Canvas
+    ) -> None:
+        self.holes = holes
+        self.mask_id = canvas.mask_id
+        # Here and not at each step: a copy to a device waits for it.
+        self.pads_P = torch.tensor(pad_ids, device=canvas.tokens_BT.device)
 
-def settle_tails(
-    canvas: Canvas, logits_NV: Tensor, holes: Sequence[range], pad_ids: Sequence[int]
-) -> Canvas:
-    """The masks at each hole's end whose likeliest token is padding become padding."""
-    likeliest_N = without(logits_NV, canvas.mask_id, float("-inf")).argmax(dim=-1)
-    surplus_BT = is_padding(canvas.tokens_BT, pad_ids)
-    surplus_BT[canvas.masked_BT] = is_padding(likeliest_N, pad_ids)
-    tokens_BT = canvas.tokens_BT.clone()
-    for hole in holes:
-        inside_BT = surplus_BT[:, hole.start : hole.stop]
-        tail_BT = inside_BT.flip(-1).cummin(dim=-1).values.flip(-1)
-        tokens_BT[:, hole.start : hole.stop][tail_BT] = pad_ids[0]
-    return replace(canvas, tokens_BT=tokens_BT)
+    def bar(self, tokens_BT: Tensor, places: Places, logits_BMV: Tensor) -> Tensor:
+        """Padding is no choice before text that is already committed in the same hole."""
+        before_text_BT = torch.zeros_like(tokens_BT, dtype=torch.bool)
+        for hole in self.holes:
+            inside_BT = tokens_BT[:, hole.start : hole.stop]
+            text_BT = (inside_BT != self.mask_id) & ~self.is_padding(inside_BT)
+            ahead_BT = text_BT.flip(-1).cummax(dim=-1).values.flip(-1)
+            before_text_BT[:, hole.start : hole.stop] = ahead_BT
+        barred_BM1 = padded(before_text_BT, 0).gather(1, places.at_BM)[..., None]
+        lowest = torch.finfo(logits_BMV.dtype).min
+        pads_BMP = logits_BMV.index_select(-1, self.pads_P)
+        return logits_BMV.index_copy(
+            -1, self.pads_P, pads_BMP.masked_fill(barred_BM1, lowest)
+        )
 
+    def settle(self, tokens_BT: Tensor, places: Places, x0_BM: Tensor) -> Tensor:
+        """The masks at each hole's end whose likeliest token is padding become padding."""
+        open_BM = opened(tokens_BT, places, self.mask_id)
+        surplus_BT = self.is_padding(put(tokens_BT, places, x0_BM, open_BM))
+        tokens_BT = tokens_BT.clone()
+        for hole in self.holes:
+            inside_BT = tokens_BT[:, hole.start : hole.stop]
+            tail_BT = surplus_BT[:, hole.start : hole.stop].flip(-1)
+            tail_BT = tail_BT.cummin(dim=-1).values.flip(-1)
+            inside_BT[:] = inside_BT.where(~tail_BT, self.pads_P[0])
+        return tokens_BT
 
-def end_at_padding(
-    canvas: Canvas, holes: Sequence[range], pad_ids: Sequence[int]
-) -> Canvas:
-    """Right of committed padding there is only padding."""
-    tokens_BT = canvas.tokens_BT.clone()
-    for hole in holes:
-        inside_BT = tokens_BT[:, hole.start : hole.stop]
-        ended_BT = is_padding(inside_BT, pad_ids).cummax(dim=-1).values
-        inside_BT[ended_BT] = pad_ids[0]
-    return replace(canvas, tokens_BT=tokens_BT)
+    def end(self, tokens_BT: Tensor) -> Tensor:
+        """Right of committed padding there is only padding."""
+        tokens_BT = tokens_BT.clone()
+        for hole in self.holes:
+            inside_BT = tokens_BT[:, hole.start : hole.stop]
+            ended_BT = self.is_padding(inside_BT).cummax(dim=-1).values
+            inside_BT[:] = inside_BT.where(~ended_BT, self.pads_P[0])
+        return tokens_BT
 
-
-def is_padding(tokens: Tensor, pad_ids: Sequence[int]) -> Tensor:
-    return torch.isin(tokens, torch.tensor(pad_ids, device=tokens.device))
+    def is_padding(self, tokens: Tensor) -> Tensor:
+        return torch.isin(tokens, self.pads_P)

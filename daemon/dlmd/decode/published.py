@@ -1,21 +1,19 @@
-"""The published decoder, step for step: which token goes where at each step.
+"""The published decoder's step: which token goes where.
 
 Four algorithms rank the masked positions (origin draws them), the schedule says how many
 are committed. Rows of a batch keep schedules of their own, and the mask token is never
-chosen: there the published loop breaks. Knows tensors only: no text, no files.
+chosen: there the published loop breaks. Knows tensors only: no text, no files, no loop.
 
 Shapes: B rows, T positions, V vocabulary, N masked positions of all rows, row-major.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
 
 from dlmd.decode.canvas import Canvas
 from dlmd.decode.commit import (
-    SCHEDULES,
     Generators,
     best_of_each_row,
     by_chance,
@@ -25,48 +23,10 @@ from dlmd.decode.commit import (
     shaken,
     uniform,
 )
-from dlmd.model import Dream
+from dlmd.decode.rules import Reading
+from dlmd.decode.settings import DecodeSettings
 
-ALGORITHMS = ("origin", "maskgit_plus", "topk_margin", "entropy")
 LOWEST = torch.finfo(torch.float32).min
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeSettings:
-    """How to denoise. `steps` None: as many as a row has masks. No hidden filters:
-    the published defaults truncate at top_k=50 unless told otherwise, ours do not.
-    """
-
-    algorithm: str = "entropy"
-    steps: int | None = None
-    eps: float = 1e-3
-    temperature: float = 0.0
-    top_p: float | None = None
-    top_k: int | None = None
-    alg_temp: float | None = None
-    schedule: str = "published"
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        expect("algorithm", self.algorithm, " or ".join(ALGORITHMS), ALGORITHMS)
-        expect("schedule", self.schedule, " or ".join(SCHEDULES), SCHEDULES)
-        bounds = (
-            ("steps", "at least 1", self.steps is None or self.steps >= 1),
-            ("eps", "between 0 and 1", 0.0 < self.eps < 1.0),
-            ("temperature", "at least 0", 0.0 <= self.temperature < float("inf")),
-            ("top_p", "above 0, up to 1", self.top_p is None or 0 < self.top_p <= 1),
-            ("top_k", "at least 1", self.top_k is None or self.top_k >= 1),
-            ("seed", "0 to 2**63-1", self.seed is None or 0 <= self.seed < 2**63),
-            ("alg_temp", "at least 0", self.alg_temp is None or self.alg_temp >= 0),
-        )
-        for name, wanted, holds in bounds:
-            if not holds:
-                raise ValueError(f"{name} is {getattr(self, name)}; give {wanted}")
-
-
-def expect(name: str, value: str, wanted: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ValueError(f"{name} is {value!r}; give {wanted}")
 
 
 # ---- what to put, and how sure ----
@@ -144,11 +104,39 @@ def legal(logits_NV: Tensor, probs_NV: Tensor, mask_id: int) -> Tensor:
     """`probs_NV`, but rows where filters left only the mask token fall back on the rest."""
     if not 0 <= mask_id < probs_NV.shape[-1]:
         return probs_NV
-    at = (probs_NV[:, mask_id] == 1).nonzero()[:, 0]
-    if len(at):  # the mask's may be a rounded 1 beside other probabilities
-        at = at[without(probs_NV[at], mask_id, 0.0).sum(dim=-1) == 0]
-    rest_NV = without(logits_NV[at].float(), mask_id, float("-inf"))
-    return probs_NV.index_put((at,), rest_NV.softmax(dim=-1)) if len(at) else probs_NV
+    # The mask's may be a rounded 1 beside other probabilities: only their sum tells.
+    alone_N1 = without(probs_NV, mask_id, 0.0).sum(dim=-1, keepdim=True) == 0
+    rest_NV = without(logits_NV.float(), mask_id, float("-inf")).softmax(dim=-1)
+    return torch.where(alone_N1, rest_NV, probs_NV)
+
+
+def published_reading(
+    logits_BMV: Tensor, settings: DecodeSettings, mask_id: int
+) -> Reading:
+    """What `rules.read` says, in the published arithmetic: number for number, filters and
+    all. Waits for nothing at temperature 0."""
+    logits_NV = logits_BMV.flatten(0, 1)
+    confidence_N, probs_NV = score(logits_NV, settings, mask_id)
+    legal_NV = legal(logits_NV, probs_NV, mask_id)
+    x0_N = choose(legal_NV, mask_id)
+    top_N = probs_NV.gather(-1, x0_N[:, None])[:, 0]
+    entropy_N = -confidence_N
+    if settings.algorithm != "entropy":
+        entropy_N = -(probs_NV * torch.log(probs_NV + 1e-10)).sum(dim=-1)
+    if settings.algorithm == "maskgit_plus":
+        confidence_N = top_N
+    lead_N = None
+    if settings.finish is not None:
+        best_N2 = without(logits_NV.float(), mask_id, LOWEST).topk(2, dim=-1).values
+        lead_N = best_N2[:, 0] - best_N2[:, 1]
+    B, M = logits_BMV.shape[:2]
+    return Reading(
+        x0_BM=x0_N.view(B, M),
+        rank_BM=confidence_N.view(B, M),
+        top_BM=top_N.view(B, M),
+        entropy_BM=entropy_N.view(B, M),
+        lead_BM=None if lead_N is None else lead_N.view(B, M),
+    )
 
 
 # ---- one step ----
@@ -268,69 +256,3 @@ def pick(
     for drawing, at in each_generator(generator, row_N):
         x0_N[at] = choose(probs_NV[at], mask_id, drawing)
     return x0_N
-
-
-# ---- all steps ----
-
-
-def denoise(
-    model: Dream,
-    canvas: Canvas,
-    settings: DecodeSettings,
-    *,
-    generator: Generators | None = None,
-) -> Iterator[Canvas]:
-    """The canvas after each step. A step that commits nothing costs no second forward."""
-    if generator is None:
-        generator = fresh_generator(settings.seed)
-    # A run of its own, even from a state that another run left: masks count from here.
-    canvas = replace(canvas, masks_B=(), confidence_BT=confidences(canvas))
-    logits_NV = None
-    for i in range(yields(canvas, settings)):
-        with torch.no_grad():  # not around the yield: the caller's mode is the caller's
-            if logits_NV is None and canvas.masked_BT.any():
-                rows_N = source_rows(canvas)
-                logits_NV = model(canvas.tokens_BT, canvas.valid_BT, rows_N=rows_N)
-                canvas = replace(canvas, forwards=canvas.forwards + 1)
-            after = canvas
-            if logits_NV is not None:
-                after = commit(canvas, logits_NV, settings, i, generator=generator)
-        if not torch.equal(after.tokens_BT, canvas.tokens_BT):
-            logits_NV = None
-        canvas = after
-        yield canvas
-
-
-def fresh_generator(seed: int | None) -> Generator:
-    generator = Generator()
-    if seed is None:
-        generator.seed()
-        return generator
-    return generator.manual_seed(seed)
-
-
-def yields(canvas: Canvas, settings: DecodeSettings) -> int:
-    most = max(canvas.masks_B)
-    if settings.steps is None:
-        return most
-    if settings.schedule == "even":
-        return min(settings.steps, most)
-    return settings.steps
-
-
-def source_rows(canvas: Canvas) -> Tensor:
-    """The flat row of B*T that predicts each masked position: the one before it.
-
-    Position 0 has none and reads its own row, as published. Padding is stepped over, so
-    that a padded row reads what the same row reads alone.
-    """
-    B, T = canvas.tokens_BT.shape
-    at_BT = torch.arange(T, device=canvas.tokens_BT.device).expand(B, T)
-    if canvas.valid_BT is None:
-        seen_BT = at_BT
-    else:
-        seen_BT = at_BT.where(canvas.valid_BT, -1).cummax(dim=-1).values
-    before_BT = torch.cat([torch.full_like(at_BT[:, :1], -1), seen_BT[:, :-1]], dim=1)
-    source_BT = torch.where(before_BT < 0, at_BT, before_BT)
-    first_B1 = torch.arange(B, device=at_BT.device)[:, None] * T
-    return (source_BT + first_B1)[canvas.masked_BT]
