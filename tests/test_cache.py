@@ -1,101 +1,124 @@
-"""Windows over kept keys and values, against forwards over the whole canvas."""
+"""Files that the user's Hugging Face cache holds are used where they lie, online and offline."""
 
-from functools import cache
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from dlmd.model import Dream, load
-from dlmd.model.cache import Cache
+from dlmd.store import cache, pull, shelf, verify
 
-GOLDEN = Path(__file__).parent / "golden"
-T, SPARE = 24, 8
+from tests.fakes.hub import COMMIT, Hub, own_places, release, serving
+from tests.fakes.pulling import NAME, OURS, SHARD, pulled, refused
 
 
-@cache
-def model() -> Dream:
-    return load(GOLDEN / "tiny_dream").requires_grad_(False)
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return own_places(monkeypatch, tmp_path)
 
 
-def canvas(rows: int, padded: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-    generator = torch.Generator().manual_seed(rows)
-    tokens_BT = torch.randint(0, 500, (rows, T), generator=generator)
-    if not padded:
-        return tokens_BT, None
-    valid_BT = torch.ones_like(tokens_BT, dtype=torch.bool)
-    valid_BT[0, :3] = False
-    valid_BT[-1, -4:] = False
-    return tokens_BT, valid_BT
+@pytest.fixture
+def hub(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with serving(Hub(files=release())) as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.url)
+        yield served
 
 
-def filled(
-    tokens_BT: torch.Tensor, valid_BT: torch.Tensor | None, whole: bool
-) -> Cache:
-    kept = model().new_cache(rows=len(tokens_BT), capacity=T + SPARE, whole=whole)
-    # What an earlier and longer canvas left behind must not be seen.
-    longer_BT = torch.full((len(tokens_BT), T + SPARE), 7)
-    model()(longer_BT, cache=kept)
-    logits_BTV = model()(tokens_BT, valid_BT, cache=kept)
-    assert torch.equal(logits_BTV, model()(tokens_BT, valid_BT))
-    return kept
+def hf_cache(tmp_path: Path, hub: Hub, *, without: str = "") -> Path:
+    """The cache as huggingface_hub lays it out: named by hash, linked by name."""
+    root = tmp_path / "hf/hub" / f"models--{hub.repository.replace('/', '--')}"
+    snapshot = root / "snapshots" / hub.commit
+    for folder in (snapshot, root / "blobs", root / "refs"):
+        folder.mkdir(parents=True)
+    (root / "refs/main").write_text(hub.commit)
+    plan = pull.plan(NAME)
+    for wanted in plan.offer.files:
+        blob = root / "blobs" / str(wanted.sha256 or wanted.git_sha1)
+        blob.write_bytes(hub.files[wanted.name])
+        if wanted.name != without:
+            link = snapshot / wanted.name
+            link.symlink_to(os.path.relpath(blob, snapshot))
+    return snapshot
 
 
-@pytest.mark.parametrize("whole", [False, True])
-@pytest.mark.parametrize("padded", [False, True])
-@pytest.mark.parametrize("rows", [1, 2])
-def test_a_window_over_everything_is_a_full_forward(
-    rows: int, padded: bool, whole: bool
+def test_a_hugging_face_cache_is_used_in_place(hub: Hub, tmp_path: Path) -> None:
+    snapshot = hf_cache(tmp_path, hub)
+    hub.asked.clear()
+    plan = pull.plan(NAME)
+    assert plan.missing == 0
+    list(pull.carry_out(plan))
+    assert not any("/resolve/" in path for _, path, _ in hub.asked)
+    folder = shelf.folder_of(NAME, COMMIT)
+    assert all((folder / name).is_symlink() for name in OURS)
+    verify.check(folder)
+    shelf.remove(NAME)
+    assert {path.name for path in snapshot.iterdir()} == OURS
+    assert (snapshot / SHARD).read_bytes() == hub.files[SHARD]
+
+
+def test_what_the_cache_lacks_or_holds_wrongly_is_fetched(
+    hub: Hub, tmp_path: Path
 ) -> None:
-    tokens_BT, valid_BT = canvas(rows, padded)
-    kept = filled(tokens_BT, valid_BT, whole)
-    changed_BT = tokens_BT.flip(1)
-    got_BTV = model()(changed_BT, cache=kept, slots_T=torch.arange(T))
-    seen_BT = torch.ones_like(tokens_BT).bool() if valid_BT is None else valid_BT
-    wanted_BTV = model()(changed_BT, valid_BT)
-    assert torch.allclose(got_BTV[seen_BT], wanted_BTV[seen_BT], atol=1e-4)
+    snapshot = hf_cache(tmp_path, hub, without="config.json")
+    damaged = (snapshot / SHARD).resolve()
+    damaged.write_bytes(b"x" * damaged.stat().st_size)
+    hub.asked.clear()
+    pulled()
+    fetched = {p.rsplit("/", 1)[1] for _, p, _ in hub.asked if "/resolve/" in p}
+    assert fetched == {"config.json", SHARD}
+    verify.check(shelf.folder_of(NAME, COMMIT))
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_a_window_padded_with_spare_slots_in_any_order(whole: bool) -> None:
-    tokens_BT, valid_BT = canvas(2, padded=True)
-    kept = filled(tokens_BT, valid_BT, whole)
-    slots_W = torch.tensor([9, 8, 10, 11, T + 2, T + 2])
-    tokens_BW = torch.cat([tokens_BT[:, slots_W[:4]], torch.full((2, 2), 500)], dim=1)
-    rows_N = torch.tensor([1, 0, 6 + 3])
-    got_NV = model()(tokens_BW, cache=kept, slots_T=slots_W, rows_N=rows_N)
-    wanted_BTV = model()(tokens_BT, valid_BT)
-    wanted_NV = wanted_BTV[[0, 0, 1], [8, 9, 11]]
-    assert torch.allclose(got_NV, wanted_NV, atol=1e-4)
+@pytest.mark.parametrize("how", ["flag", "HF_HUB_OFFLINE"])
+def test_offline_the_cache_is_enough_and_nothing_is_asked(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    hf_cache(tmp_path, hub)
+    hub.asked.clear()
+    if how != "flag":
+        monkeypatch.setenv(how, "1")
+    pulled(offline=how == "flag")
+    assert hub.asked == []
+    verify.check(shelf.folder_of(NAME, COMMIT))
 
 
-def test_a_window_leaves_its_keys_behind() -> None:
-    tokens_BT, _ = canvas(1, padded=False)
-    kept = filled(tokens_BT, None, whole=False)
-    changed_BT = tokens_BT.clone()
-    changed_BT[0, 5] = 499
-    before_BT = model()(changed_BT[:, 3:8], cache=kept, slots_T=torch.arange(3, 8))
-    again_BT = model()(changed_BT[:, 3:8], cache=kept, slots_T=torch.arange(3, 8))
-    assert torch.allclose(before_BT, again_BT, atol=1e-6)
-    elsewhere = torch.tensor([12])
-    seen = model()(changed_BT[:, 12:13], cache=kept, slots_T=elsewhere)
-    fresh = filled(tokens_BT, None, whole=False)
-    unseen = model()(tokens_BT[:, 12:13], cache=fresh, slots_T=elsewhere)
-    assert (seen - unseen).abs().max() > 1e-4
+def test_offline_without_the_files_is_refused(hub: Hub) -> None:
+    assert "going online is forbidden" in refused(offline=True)
+    pulled()
+    folder = shelf.folder_of(NAME, COMMIT)
+    (folder / SHARD).write_bytes(b"x" * 300_000)
+    hub.asked.clear()
+    assert "going online is forbidden" in refused(offline=True)
+    assert hub.asked == []
 
 
-def test_buffers_stay_where_they_are() -> None:
-    kept = model().new_cache(rows=1, capacity=T)
-    places = [t.data_ptr() for t in (kept.keys_LBKSE, kept.values_LBKSE, kept.seen_BS)]
-    for length in (T, 5, 9):
-        model()(torch.ones(1, length, dtype=torch.long), cache=kept)
-        assert kept.length == kept.span == length
-        model()(torch.ones(1, 2).long(), cache=kept, slots_T=torch.tensor([1, 3]))
-    assert places == [
-        t.data_ptr() for t in (kept.keys_LBKSE, kept.values_LBKSE, kept.seen_BS)
-    ]
+def test_a_wrong_blob_in_the_cache_does_not_pass_offline(
+    hub: Hub, tmp_path: Path
+) -> None:
+    damaged = (hf_cache(tmp_path, hub) / SHARD).resolve()
+    damaged.write_bytes(b"x" * damaged.stat().st_size)
+    assert "going online is forbidden" in refused(offline=True)
+    assert shelf.find(NAME) is None
 
 
-def test_a_canvas_that_does_not_fit_is_ours_to_prevent() -> None:
-    kept = model().new_cache(rows=1, capacity=4)
-    with pytest.raises(AssertionError, match="5 positions do not fit 4 slots"):
-        model()(torch.ones(1, 5, dtype=torch.long), cache=kept)
+def test_where_the_cache_lies_is_what_the_library_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from huggingface_hub import constants
+
+    for name in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache.cache_dir() == Path(constants.default_home) / "huggingface/hub"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache.cache_dir() == tmp_path / "xdg/huggingface/hub"
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    assert cache.cache_dir() == tmp_path / "home/hub"
+    monkeypatch.setenv("HF_HUB_CACHE", "~/cache")
+    assert cache.cache_dir() == Path.home() / "cache"
+
+
+@pytest.mark.parametrize("revision", ["../../..", "/etc/passwd", "absent", "main/x"])
+def test_a_revision_does_not_lead_out_of_the_cache(
+    hub: Hub, tmp_path: Path, revision: str
+) -> None:
+    hf_cache(tmp_path, hub)
+    assert cache.offer(hub.repository, revision) is None

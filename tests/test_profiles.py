@@ -61,6 +61,8 @@ def test_found_by_name_and_by_repository() -> None:
         ValueError, match="unknown model 'gpt'; known are embedded, diffucoder-7b"
     ):
         find("gpt")
+    with pytest.raises(ValueError, match="unknown model ''"):
+        find("")
 
 
 def test_the_embedded_row_says_what_its_folder_says() -> None:

@@ -190,7 +190,7 @@ def find(name: str) -> Profile:
     """The profile of that name, or of that repository id."""
     wanted = name.casefold()
     for profile in _TABLE:
-        if wanted in (profile.name, (profile.repository or "").casefold()):
+        if wanted in (profile.name, (profile.repository or profile.name).casefold()):
             return profile
     known = ", ".join(PROFILES)
     raise ValueError(
