@@ -5,16 +5,21 @@ carries its help; the command line builds its flags from it. Knows neither the w
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import platformdirs
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Annotated[
+    str,
+    re.compile(r"auto|cpu|mps|cuda(:\d+)?"),
+    "auto, cpu, mps, cuda or a card such as cuda:1",
+]
 Mode = Literal["exact", "quality", "fast"]
 
 
@@ -30,11 +35,40 @@ class Settings:
     )
     device: Device = field(
         default="auto",
-        metadata={"help": "Where the model runs; auto takes a GPU that has room."},
+        metadata={
+            "help": "Where the model runs: cpu, mps, cuda or a card such as cuda:1; auto "
+            "takes the emptiest card."
+        },
     )
     socket: str | None = field(
         default=None,
         metadata={"help": "Unix socket of the daemon, if not in the runtime folder."},
+    )
+    connect: str | None = field(
+        default=None,
+        metadata={
+            "help": "A daemon elsewhere: ssh://host, unix:///path or a local URL."
+        },
+    )
+    http: str | None = field(
+        default=None,
+        metadata={
+            "help": "Listen on 127.0.0.1:PORT as well, with a token, for other plugins."
+        },
+    )
+    keep_alive: str = field(
+        default="30m",
+        metadata={
+            "help": "How long idle weights stay on the device: 10m, 0 or -1 (for ever)."
+        },
+    )
+    adapter: str | None = field(
+        default=None,
+        metadata={"help": "Adapter to begin with, a name from `dlmd ls --adapters`."},
+    )
+    offline: bool = field(
+        default=False,
+        metadata={"help": "Never go online, not even for `dlmd pull`."},
     )
     no_start: bool = field(
         default=False, metadata={"help": "Never start a daemon on demand."}
@@ -58,7 +92,7 @@ class Settings:
 
 
 FIELDS: dict[str, Field[Any]] = {entry.name: entry for entry in fields(Settings)}
-_TYPES = get_type_hints(Settings)
+_TYPES = get_type_hints(Settings, include_extras=True)
 _WORDS: dict[str, bool] = dict.fromkeys(
     ("1", "true", "yes", "on"), True
 ) | dict.fromkeys(("0", "false", "no", "off", ""), False)
@@ -125,6 +159,10 @@ def _parsed(text: str, kind: Any) -> object:
 
 
 def _checked(value: Any, kind: Any, where: str) -> Any:
+    if get_origin(kind) is Annotated:
+        kind, pattern, expected = get_args(kind)
+        if isinstance(value, kind) and not pattern.fullmatch(value):
+            raise ValueError(f"{where} is {value!r}, expected {expected}")
     if get_origin(kind) is Literal:
         choices = get_args(kind)
         if value in choices:

@@ -48,6 +48,7 @@ class FakeBackend:
     forwards: int = 0
     log: list[str] = field(default_factory=list)  # what came to the device, and left it
     adapter: str | None = None
+    lose: Callable[[str | None], None] | None = None  # runs before an adapter is used
 
     def load(self, progress: Callable[[int, int], None]) -> None:
         for tenth in range(11):
@@ -62,6 +63,8 @@ class FakeBackend:
         self.log.append("unload")
 
     def use_adapter(self, name: str | None) -> None:
+        if self.lose is not None:
+            self.lose(name)
         if name is not None and name not in self.adapters:
             raise ValueError(f"no adapter {name!r}; see `dlmd ls`")
         self.log.append(f"adapter {name}")

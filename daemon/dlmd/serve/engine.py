@@ -213,16 +213,15 @@ class Engine:
             self._finish(job, result(job, self._clock()))
 
     def _frame(self, job: Job) -> Frame:
+        with self._changed:
+            # What begins now keeps this adapter, whatever is put in force later.
+            job.adapter = adapter = adapter_of(job, self._resident.in_force)
+        self._resident.use_adapter(adapter)
         if job.frames is None:
             with self._changed:
-                job.adapter = adapter_of(job, self._resident.in_force)
-                request = pinned(job.request, job.take_pins())
-            self._resident.use_adapter(job.adapter)
-            job.frames = self._resident.backend.infill(request)
-            with self._changed:
                 self._queue.begin(job)
-        else:
-            self._resident.use_adapter(job.adapter)
+                request = pinned(job.request, job.take_pins())
+            job.frames = self._resident.backend.infill(request)
         pin = job.take_pin()
         frame = next(job.frames, None) if pin is None else job.frames.send(pin)
         assert frame is not None, "the backend ended without a final frame"
