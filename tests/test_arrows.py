@@ -64,6 +64,7 @@ OUTSIDE: dict[str, set[str]] = {
     "pygls": {"dlmd_lsp"},
     "starlette": {"dlmd.serve"},
     "uvicorn": {"dlmd.serve"},
+    "prometheus_client": {"dlmd.serve"},
 }
 HEAVY = ("torch", "transformers", "peft")
 

@@ -59,6 +59,8 @@ def detach(settings: Settings, announce: Callable[[str], None]) -> Discovery:
     ]
     if settings.socket is not None:
         command += ["--socket", settings.socket]
+    if settings.http is not None:
+        command += ["--http", settings.http]
     found = discovery.ensure_daemon(command, announce=announce)
     asyncio.run(ready(Endpoint(socket=found.socket), announce))
     return found

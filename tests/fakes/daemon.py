@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "daemon")]
 from dlmd.serve.engine import Engine  # noqa: E402
 from dlmd.serve.server import serve  # noqa: E402
 
-from tests.fakes.model import DEFAULT_FILL, FakeBackend  # noqa: E402
+from tests.fakes.model import DEFAULT_FILL, TOKEN, FakeBackend  # noqa: E402
 
 
 def main() -> int:
@@ -36,12 +36,18 @@ def main() -> int:
         return serve(
             Engine(backend),
             socket=options.socket,
+            http=options.http,
+            count=count,
             announce=lambda sentence: print(sentence, flush=True),
             stay_on_failure=options.stay_on_failure,
         )
     except ValueError as error:
         print(f"dlmd: {error}", file=sys.stderr)
         return 1
+
+
+def count(text: str) -> int:
+    return len(TOKEN.findall(text))
 
 
 def parsed() -> argparse.Namespace:
@@ -57,6 +63,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--load-error", help="fail to load, with this sentence")
     parser.add_argument("--stay-on-failure", action="store_true")
     parser.add_argument("--socket", type=Path)
+    parser.add_argument("--http")
     return parser.parse_args()
 
 

@@ -30,12 +30,13 @@ def serve(
     model: Annotated[str | None, setting("model")] = None,
     device: Annotated[Device | None, setting("device")] = None,
     socket: Socket = None,
+    http: Annotated[str | None, setting("http")] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Come back once the model is loaded.")
     ] = False,
 ) -> None:
     """Run the daemon: it keeps the model loaded for the terminal and for editors."""
-    settings = load({"model": model, "device": device, "socket": socket})
+    settings = load({"model": model, "device": device, "socket": socket, "http": http})
     if detach:
         from dlmd import ask
 
@@ -46,10 +47,15 @@ def serve(
     from dlmd.serve.engine import Engine
     from dlmd.serve.server import serve as run
 
-    path = None if settings.socket is None else Path(settings.socket)
-    raise typer.Exit(
-        run(Engine(ModelBackend(settings)), socket=path, announce=announce)
+    backend = ModelBackend(settings)
+    code = run(
+        Engine(backend),
+        socket=None if settings.socket is None else Path(settings.socket),
+        http=settings.http,
+        count=backend.count,
+        announce=announce,
     )
+    raise typer.Exit(code)
 
 
 @app.command()

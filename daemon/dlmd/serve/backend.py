@@ -71,6 +71,11 @@ class ModelBackend:
         if name is not None:
             raise ValueError(f"there is no adapter {name}; leave adapter out")
 
+    def count(self, text: str) -> int:
+        """Tokens of a text, asked from any thread; 0 while no model is loaded."""
+        tokenizer = self._tokenizer
+        return 0 if tokenizer is None else len(tokenizer.encode(text))
+
     def infill(self, request: Infill) -> Generator[Frame, Pin | None, None]:
         from dlmd.decode import Hole, infill
 

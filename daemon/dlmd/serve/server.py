@@ -1,8 +1,9 @@
-"""The daemon as a process: one ASGI app on one unix socket, and an orderly end.
+"""The daemon as a process: one ASGI app on a unix socket, maybe on a port too, and an
+orderly end.
 
-Who may speak is decided here (no web page, only this host's name), then a Connection takes
-over. SIGTERM or SIGINT: nobody new, open requests finish or fail, socket and announcement
-go, exit 0; a second signal ends it at once. Must not know tensors or models.
+The guard decides who may speak, then a Connection or a route takes over. SIGTERM or SIGINT:
+nobody new, open requests finish or fail, socket and announcement go, exit 0; a second
+signal ends it at once. Must not know tensors or models.
 """
 
 import asyncio
@@ -13,51 +14,68 @@ import signal
 import socket as sockets
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
-from uvicorn.protocols.websockets.websockets_sansio_impl import (
-    WebSocketsSansIOProtocol,
-)
 
+from dlmd.serve import loopback, routes
 from dlmd.serve.connection import Connection
 from dlmd.serve.engine import Engine
+from dlmd.serve.guard import Guard, guarded
+from dlmd.serve.http import Desk
 from dlmd.serve.listener import leave, taken_place
+from dlmd.serve.metrics import Metrics
 from dlmd.wire import discovery
 from dlmd.wire.protocol import Limits, Status
+from dlmd.wire.token import kept_token, token_path
 
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # for begun requests, and again for slow readers
-HOSTS = ("localhost",)  # over a unix socket nobody needs another name
-UNSENT_BYTES = 16 * 1024  # states on their way to a reader who is slow
 
 
 def serve(
     engine: Engine,
     *,
     socket: Path | None = None,
+    http: str | None = None,
+    count: Callable[[str], int] = lambda text: 0,
     limits: Limits | None = None,
     announce: Callable[[str], None] = lambda sentence: None,
     stay_on_failure: bool = False,
 ) -> int:
     """Run the daemon until a signal; 0 after an orderly end. Main thread only.
 
+    `http` is an address of this host to listen on as well; `count` tells other programs how
+    many tokens a text has.
+
     ValueError where there is no place for it, or, unless `stay_on_failure`, where the
     model cannot be loaded.
     """
-    with taken_place(socket) as (listener, path):
-        daemon = Daemon(engine, path, limits or Limits(), stay_on_failure)
+    with contextlib.ExitStack() as stack:
+        if http is not None:
+            loopback.parsed(http)  # before anything is touched
+        listener, path = stack.enter_context(taken_place(socket))
+        doors, about, token = [listener], _described(path), None
+        if http is not None:
+            doors.append(stack.enter_context(loopback.listen(http)))
+            token = kept_token()
+            url, file = loopback.url(doors[1]), token_path()
+            about = replace(about, http=url, token=file)
+        daemon = Daemon(
+            engine, path, limits or Limits(), stay_on_failure, Guard(token=token), count
+        )
         # Who comes from now on waits in the listener's queue for the few ms of a start.
-        discovery.write(_described(path))
+        discovery.write(about)
         announce(f"listening on {path} (process {os.getpid()})")
-        daemon.run(listener)
+        if about.http is not None:
+            announce(f"also on {about.http}, with the token in {about.token}")
+        daemon.run(doors)
     if daemon.thread.is_alive():
         # It reads the model, or is in a long forward; Python could crash on leaving it.
         log.debug("leaving the engine thread behind")
@@ -72,12 +90,20 @@ class Daemon:
     """The app's state between start and end of the process."""
 
     def __init__(
-        self, engine: Engine, path: Path, limits: Limits, stay_on_failure: bool
+        self,
+        engine: Engine,
+        path: Path,
+        limits: Limits,
+        stay_on_failure: bool,
+        guard: Guard,
+        count: Callable[[str], int],
     ) -> None:
         self.engine = engine
         self.path = path
         self.limits = limits
         self.stay_on_failure = stay_on_failure
+        self.guard = guard
+        self.desk = Desk(engine=engine, limits=limits, metrics=Metrics(), count=count)
         self.failed: str | None = None
         self.connections: set[Connection] = set()
         self.thread = threading.Thread(target=engine.run, name="engine", daemon=True)
@@ -85,16 +111,16 @@ class Daemon:
         self.uvicorn = uvicorn.Server(_configured(self.app(), limits))
 
     def app(self) -> ASGIApp:
-        routes = [
-            WebSocketRoute("/v1/stream", self.stream),
-            Route("/healthz", self.health),
-            Route("/health", self.health),
-        ]
-        return guarded(Starlette(routes=routes, lifespan=self.lifespan))
+        table = [WebSocketRoute("/v1/stream", self.stream), *routes.routes(self.desk)]
+        refused = {404: routes.refused, 405: routes.refused}
+        app = Starlette(
+            routes=table, lifespan=self.lifespan, exception_handlers=refused
+        )
+        return guarded(app, self.guard)
 
-    def run(self, listener: sockets.socket) -> None:
+    def run(self, doors: list[sockets.socket]) -> None:
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
-        self.uvicorn.run(sockets=[listener])
+        self.uvicorn.run(sockets=doors)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -118,14 +144,6 @@ class Daemon:
             await connection.run()
         finally:
             self.connections.discard(connection)
-
-    async def health(self, request: Request) -> JSONResponse:
-        phase = self.engine.status.phase
-        well = phase in ("ready", "busy")
-        body = {"status": "ok" if well else phase, "phase": phase}
-        return JSONResponse(
-            body | {"version": discovery.version()}, 200 if well else 503
-        )
 
     def tell(self, status: Status) -> None:
         for connection in self.connections:
@@ -155,16 +173,6 @@ class Daemon:
         self.uvicorn.should_exit = True
 
 
-class StreamProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's, with little room between us and a reader, so that states stay new."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.transport.set_write_buffer_limits(high=0)
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, UNSENT_BYTES)
-
-
 def _described(path: Path) -> discovery.Discovery:
     return discovery.Discovery(
         pid=os.getpid(), socket=path, version=discovery.version()
@@ -175,8 +183,8 @@ def _configured(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
-        ws=StreamProtocol,
+        http=loopback.HttpProtocol,
+        ws=loopback.StreamProtocol,
         ws_max_size=limits.max_message_bytes,
         ws_per_message_deflate=False,
         ws_ping_interval=None,  # an editor that was suspended keeps its connection
@@ -187,31 +195,3 @@ def _configured(app: ASGIApp, limits: Limits) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-
-
-def guarded(app: ASGIApp) -> ASGIApp:
-    """Refuse browsers, which send Origin, and names that DNS could point at us."""
-
-    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = None if scope["type"] == "lifespan" else _refusal(scope)
-        if refusal is None:
-            await app(scope, receive, send)
-        else:
-            await PlainTextResponse(refusal + "\n", 403)(scope, receive, send)
-
-    return guard
-
-
-def _refusal(scope: Scope) -> str | None:
-    headers = [
-        (name.lower(), value.decode("latin-1")) for name, value in scope["headers"]
-    ]
-    if any(name == b"origin" for name, _ in headers):
-        return (
-            "a request with an Origin header came, expected none; "
-            "web pages may not use this daemon"
-        )
-    hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) != 1 or hosts[0].rsplit(":", 1)[0].lower() not in HOSTS:
-        return f"Host was {', '.join(hosts)[:80]!r}, expected {HOSTS[0]}; use that name"
-    return None

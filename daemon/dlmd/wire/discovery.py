@@ -58,6 +58,8 @@ class Discovery:
     socket: Path
     version: str
     started: float = field(default_factory=time.time)  # seconds since the epoch
+    http: str | None = None  # the address of the port, if there is one
+    token: Path | None = None  # the file with what the port asks for
 
 
 @functools.cache  # an upgrade under a running daemon must not change what it says
@@ -78,12 +80,14 @@ def read() -> Discovery | None:
     folder = runtime_path()
     try:
         check_private(folder)
-        raw = json.loads((folder / "daemon.json").read_text(encoding="utf-8"))
+        raw = json.loads(_own_text(folder / "daemon.json"))
         found = Discovery(
             pid=int(raw["pid"]),
             socket=Path(raw["socket"]),
             version=str(raw["version"]),
             started=float(raw["started"]),
+            http=None if raw.get("http") is None else str(raw["http"]),
+            token=None if raw.get("token") is None else Path(raw["token"]),
         )
     except DiscoveryError:
         raise
@@ -91,16 +95,26 @@ def read() -> Discovery | None:
         return None
     except OSError as error:
         raise unusable(folder / "daemon.json", error, "read") from error
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None  # cut short by a full disk: as good as absent
     return found if _alive(found.pid) and accepts(found.socket) else None
+
+
+def _own_text(path: Path) -> str:
+    """Not through a link: where this file points, editors send what they show."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8") as file:
+        if os.fstat(file.fileno()).st_uid != os.getuid():
+            raise DiscoveryError(
+                f"{path} belongs to another user; delete it, then type `dlmd serve`"
+            )
+        return file.read()
 
 
 def write(discovery: Discovery) -> None:
     """Announce a daemon. A reader sees the old file or the new one, never half of one."""
     path = runtime_dir() / "daemon.json"
     fresh = path.with_name(f"daemon.json.{os.getpid()}")
-    text = json.dumps(asdict(discovery) | {"socket": str(discovery.socket)})
+    text = json.dumps(asdict(discovery), default=str)
     try:
         fresh.unlink(missing_ok=True)
         with open(
