@@ -92,7 +92,7 @@ class Home:
 class Terminal:
     """`dlmd` in a terminal of 100 columns, and what it has drawn so far."""
 
-    def __init__(self, home: Home, *arguments: str) -> None:
+    def __init__(self, home: Home, *arguments: str, **env: str) -> None:
         self.raw = ""
         self._master, slave = pty.openpty()
         self.process = subprocess.Popen(
@@ -100,7 +100,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=subprocess.PIPE,
-            env=home.env(TERM="xterm-256color", COLUMNS="100", LINES="40"),
+            env=home.env(TERM="xterm-256color", COLUMNS="100", LINES="40", **env),
             cwd=home.folder,
         )
         os.close(slave)
@@ -122,6 +122,9 @@ class Terminal:
         return Answer(
             code=self.process.wait(PATIENCE_S), out=self.raw.encode(), err=err
         )
+
+    def type(self, text: str) -> None:
+        os.write(self._master, text.encode())
 
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)

@@ -20,6 +20,7 @@ from dlmd.cli.shared import FAILED, announce, app
 from dlmd.cli import serving  # noqa: F401
 from dlmd.cli import living  # noqa: F401
 from dlmd.cli import filling  # noqa: F401
+from dlmd.cli import models  # noqa: F401
 from dlmd.cli import measuring  # noqa: F401
 # isort: on
 

@@ -1,0 +1,135 @@
+"""`dlmd pull`, `ls`, `show`, `rm`: the models on this machine.
+
+Must not hold logic that a test would want to call.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dlmd.cli.shared import AsJson, announce, app, print_json
+from dlmd.flags import setting
+from dlmd.settings import load
+
+if TYPE_CHECKING:
+    from dlmd.store.pull import Plan
+
+Name = Annotated[str, typer.Argument(help="A name from `dlmd ls --all`.")]
+SAY_EVERY_S = 5.0  # where the output is no terminal
+
+
+@app.command()
+def pull(
+    name: Name,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="Copy from a folder, ask no hub."),
+    ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(metavar="REV", help="A branch, tag or commit; else the newest."),
+    ] = None,
+    offline: Annotated[bool | None, setting("offline")] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Agree to size and licence beforehand.")
+    ] = False,
+) -> None:
+    """Download a model, or check and mend one that is here.
+
+    It says size and licence and asks once. The commit is pinned and every file's sha256
+    recorded; a download that breaks off goes on when the same command is typed again.
+    """
+    from dlmd.store import pull as store
+
+    plan = store.plan(
+        name,
+        revision=revision,
+        source=source,
+        offline=load({"offline": offline}).offline,
+    )
+    if plan.missing and not (yes or plan.agreed):
+        _ask(plan)
+    _follow(plan)
+    print(f"{plan.profile.name} is here, revision {plan.offer.revision[:12]}")
+
+
+def _ask(plan: "Plan") -> None:
+    from dlmd.store.catalogue import sized
+
+    announce(
+        f"{plan.profile.name}: {sized(plan.missing)} from "
+        f"{plan.source or plan.offer.repository}, licence {plan.licence}"
+    )
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ValueError(
+            "nobody is there to agree to that; add --yes to agree beforehand"
+        )
+    if not typer.confirm("Go on?", err=True):
+        raise typer.Exit(1)
+
+
+def _follow(plan: "Plan") -> None:
+    """Carry it out, telling how far it is: one line that is redrawn, or one now and then."""
+    from dlmd.store.pace import Pace, line
+    from dlmd.store.pull import carry_out
+
+    drawn = sys.stderr is not None and sys.stderr.isatty()
+    every, said, pace = 0.1 if drawn else SAY_EVERY_S, time.monotonic(), Pace()
+    told = False
+    for step in carry_out(plan):
+        now = time.monotonic()
+        if now - said < every:
+            continue
+        said, told = now, True
+        text = line(step.doing, step.done, step.total, pace.rate(step.done, now))
+        if drawn:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        else:
+            announce(text)
+    if drawn and told:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+@app.command()
+def ls(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the models that can be pulled.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the models on this machine, with size, licence and revision."""
+    from dataclasses import asdict
+
+    from dlmd.store import catalogue
+
+    rows = catalogue.rows(everything=everything)
+    if as_json:
+        print_json({"models": [asdict(row) for row in rows]})
+    else:
+        print(catalogue.table(rows))
+
+
+@app.command()
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Say what is known of a model, and what of it nobody has verified."""
+    from dlmd.store import catalogue
+
+    facts = catalogue.facts(name)
+    print_json(facts) if as_json else print(catalogue.sheet(facts))
+
+
+@app.command()
+def rm(name: Name) -> None:
+    """Delete a pulled model, or what there is of one."""
+    from dlmd.store import catalogue, shelf
+
+    profile = shelf.profile(name)
+    if profile.repository is None:
+        raise ValueError(f"{profile.name} is part of dlmd and is not removed")
+    freed = shelf.remove(profile.name)
+    if freed is None:
+        raise ValueError(f"{profile.name} is not here; `dlmd ls` lists what is")
+    print(f"removed {profile.name}, {catalogue.sized(freed)} freed")

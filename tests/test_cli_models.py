@@ -1,0 +1,130 @@
+"""`dlmd pull`, `ls`, `show`, `rm` as a person types them, against a hub on loopback."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.hub import COMMIT, Hub, release, serving
+from tests.fakes.pulling import NAME, OURS, SHARD
+from tests.processes import Answer, Home, Terminal
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with serving(Hub(files=release())) as served:
+        yield served
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def dlmd(home: Home, hub: Hub, *arguments: str, **env: str) -> Answer:
+    models = str(home.folder / "models")
+    return home.run(*arguments, DLMD_MODELS=models, HF_ENDPOINT=hub.url, **env)
+
+
+def test_from_nothing_to_pulled_to_removed(home: Home, hub: Hub) -> None:
+    done = dlmd(home, hub, "pull", NAME, "--yes")
+    assert (done.code, done.out.decode()) == (
+        0,
+        f"{NAME} is here, revision {COMMIT[:12]}\n",
+    )
+    listed = json.loads(dlmd(home, hub, "ls", "--json").out)["models"]
+    assert [row["name"] for row in listed] == ["embedded", NAME]
+    assert listed[1]["licence"] == "apple-amlr"
+    shown = json.loads(dlmd(home, hub, "show", NAME, "--json").out)
+    assert set(shown["files"]) == OURS
+    assert "mask_id" in shown["unverified"]
+    assert b"apple-amlr" in dlmd(home, hub, "show", NAME).out
+    removed = dlmd(home, hub, "rm", NAME)
+    assert (removed.code, removed.out.decode()) == (
+        0,
+        f"removed {NAME}, 0.6 MB freed\n",
+    )
+    assert NAME not in dlmd(home, hub, "ls").out.decode()
+    assert NAME in dlmd(home, hub, "ls", "--all").out.decode()
+
+
+def test_nobody_there_to_agree(home: Home, hub: Hub) -> None:
+    done = dlmd(home, hub, "pull", NAME)
+    assert done.code == 1
+    question, refusal = done.err.splitlines()
+    assert question == (
+        f"dlmd: {NAME}: 0.6 MB from apple/DiffuCoder-7B-cpGRPO, licence apple-amlr"
+    )
+    assert refusal.endswith("add --yes to agree beforehand")
+    assert hub.ranges("config.json") == []
+    assert not (home.folder / "models").exists()
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1)])
+def test_it_asks_once_in_a_terminal(
+    home: Home, hub: Hub, answer: str, code: int
+) -> None:
+    models = str(home.folder / "models")
+    env = {"DLMD_MODELS": models, "HF_ENDPOINT": hub.url}
+    terminal = Terminal(home, "pull", NAME, **env)
+    terminal.type(f"{answer}\n")
+    done = terminal.finish()
+    assert done.code == code
+    assert "licence apple-amlr" in done.err and "Go on? [y/N]" in done.err
+    assert ("is here" in terminal.text) is (code == 0)
+
+
+def test_a_pull_that_was_agreed_to_goes_on_unasked(home: Home, hub: Hub) -> None:
+    hub.held = threading.Event()
+    models = str(home.folder / "models")
+    env = {"DLMD_MODELS": models, "HF_ENDPOINT": hub.url}
+    terminal = Terminal(home, "pull", NAME, "--yes", **env)
+    assert hub.half_sent.wait(30)
+    terminal.interrupt()
+    stopped = terminal.finish()
+    hub.held.set()
+    hub.held = None
+    assert (stopped.code, stopped.err) == (130, "")
+    assert "% pulled" in dlmd(home, hub, "ls").out.decode()
+    assert dlmd(home, hub, "pull", NAME).code == 0
+
+
+def test_offline_by_environment_and_from_a_folder(
+    home: Home, hub: Hub, tmp_path: Path
+) -> None:
+    refused = dlmd(home, hub, "pull", NAME, "--yes", DLMD_OFFLINE="1")
+    assert refused.code == 1 and "going online is forbidden" in refused.err
+    source = tmp_path / "stick"
+    source.mkdir()
+    for name, content in hub.files.items():
+        (source / name).write_bytes(content)
+    given = dlmd(home, hub, "pull", NAME, "--from", str(source), "--yes", "--offline")
+    assert (given.code, hub.asked) == (0, [])
+
+
+def test_a_wrong_hash_is_one_line_and_no_model(home: Home, hub: Hub) -> None:
+    hub.swapped[SHARD] = b"y" * len(hub.files[SHARD])
+    done = dlmd(home, hub, "pull", NAME, "--yes")
+    assert done.code == 1
+    assert done.err.startswith(f"dlmd: {SHARD} came with another hash")
+    assert len(done.err.splitlines()) == 1
+    assert b"% pulled" in dlmd(home, hub, "ls").out
+
+
+@pytest.mark.parametrize("command", ["pull", "show", "rm"])
+def test_names_are_never_paths(home: Home, hub: Hub, command: str) -> None:
+    (home.folder / "precious").mkdir()
+    for name in ("../precious", str(home.folder / "precious"), ".", NAME + "/.."):
+        done = dlmd(home, hub, command, name)
+        assert done.code == 1
+        assert done.err.startswith(f"dlmd: unknown model {name!r}")
+    assert (home.folder / "precious").is_dir()
+
+
+def test_what_ships_stays(home: Home, hub: Hub) -> None:
+    assert "is part of dlmd" in dlmd(home, hub, "rm", "embedded").err
+    assert "is not here" in dlmd(home, hub, "rm", NAME).err
