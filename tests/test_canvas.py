@@ -141,6 +141,18 @@ def test_long_sides_are_cropped_to_the_context() -> None:
     assert len(short.tokens) > 180  # what one side leaves, the other uses
 
 
+def test_a_budget_crops_the_text_around_holes_and_nothing_else() -> None:
+    long = "word = other\n" * 400
+    parts: list[Part] = [long, Hole(length=8), "between", Hole(length=8), long]
+    most = len(lay_out(parts, DREAM, PROFILE).tokens)
+    kept = lay_out(parts, DREAM, PROFILE, 160)
+    assert 100 < len(kept.tokens) <= 160 < most
+    assert [len(hole) for hole in kept.holes] == [8, 8]
+    assert lay_out(parts, DREAM, PROFILE, 10_000) == lay_out(parts, DREAM, PROFILE)
+    small = lay_out([long, Hole(length=90), long], DREAM, PROFILE, 64)
+    assert 90 + 16 < len(small.tokens) <= 91 + 32  # half the budget stays text
+
+
 # ---- refusals ----
 
 

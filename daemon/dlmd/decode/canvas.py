@@ -108,8 +108,14 @@ class Layout:
     holes: tuple[range, ...]
 
 
-def lay_out(parts: Sequence[Part], tokenizer: Tokenizer, profile: Profile) -> Layout:
-    """Crop to the profile's context and encode; position 0 is never a mask."""
+def lay_out(
+    parts: Sequence[Part],
+    tokenizer: Tokenizer,
+    profile: Profile,
+    budget: int | None = None,
+) -> Layout:
+    """Crop to the profile's context and encode; position 0 is never a mask. A `budget`
+    below that context shortens the text around the holes, to half of it at least."""
     first, inner, last = around_holes(parts)
     filled: list[tuple[list[int], int]] = []  # (fixed tokens, masks after them)
     gaps = iter(inner)
@@ -125,6 +131,9 @@ def lay_out(parts: Sequence[Part], tokenizer: Tokenizer, profile: Profile) -> La
             f"{profile.name} sees {profile.context} at once: ask for fewer tokens or for "
             "holes closer together"
         )
+    if budget is not None:
+        taken = profile.context - room
+        room = min(room, max(budget - taken, budget // 2))
     before, after = both_sides(first, last, tokenizer, room)
     exposed = not before and not filled[0][0]
     tokens = [*opening(tokenizer, profile, exposed=exposed), *before]

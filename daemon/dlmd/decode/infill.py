@@ -85,6 +85,7 @@ class Frame:
     texts: list[str] | None  # per hole, once this candidate is final
     finish: str  # "" while running, then "stop" or "length"
     forwards: int
+    context: int  # positions of the canvas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +104,12 @@ def infill(
     profile: Profile,
     parts: Sequence[Part],
     settings: InfillSettings,
+    *,
+    budget: int | None = None,
 ) -> Iterator[Frame]:
     """States of every candidate, one after each step. Faults of the request show at the
-    call, before the first state."""
-    layout = lay_out(parts, tokenizer, profile)
+    call, before the first state. `budget` crops below the profile's context."""
+    layout = lay_out(parts, tokenizer, profile, budget)
     holes = [part for part in parts if isinstance(part, Hole)]
     document = Document(
         holes=layout.holes,
@@ -183,6 +186,7 @@ def drawn(canvas: Canvas, document: Document, step: int, of: int) -> Iterator[Fr
             texts=["".join(map(str, pieces)) for pieces, _ in holes] if final else None,
             finish=ending(row, document) if final else "",
             forwards=canvas.forwards,
+            context=len(row),
         )
 
 
