@@ -78,7 +78,6 @@ def test_the_flags_are_these() -> None:
         (["infill", "-", "--hole", ""], "--hole is empty"),
         (["infill", "f:1", "--mode", "best"], "'best' is not one of"),
         (["infill", "f:1", "--tokens", "many"], "Invalid value for '--tokens'"),
-        (["serve", "--device", "tpu"], "'tpu' is not one of"),
         (["nonsense"], "No such command"),
     ],
 )

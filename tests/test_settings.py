@@ -47,7 +47,7 @@ def test_optional_number_from_the_environment(tmp_path: Path) -> None:
         ("temperature = true", "temperature is True, expected a number"),
         ("no_start = 1", "no_start is 1, expected true or false"),
         ("model = 3", "model is 3, expected a string"),
-        ("device = 'tpu'", "device is 'tpu', expected auto, cpu or cuda"),
+        ("device = 'tpu'", "device is 'tpu', expected auto, cpu, mps, cuda or a card"),
         ("[server]\nport = 1", "unknown key 'server'"),
         ("model = ", "is not valid TOML"),
     ],
@@ -99,3 +99,14 @@ def test_where_the_file_is_looked_for(tmp_path: Path) -> None:
 
 def test_every_setting_carries_its_help() -> None:
     assert all(entry.metadata["help"].endswith(".") for entry in FIELDS.values())
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "mps", "auto"])
+def test_a_device_may_be_one_card(device: str) -> None:
+    assert load({"device": device}, {}).device == device
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", ""])
+def test_a_wrong_device_names_what_there_is(device: str) -> None:
+    with pytest.raises(ValueError, match=r"--device is .*expected auto, cpu, mps"):
+        load({"device": device}, {})

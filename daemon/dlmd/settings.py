@@ -115,6 +115,8 @@ def load(
     assert given.keys() <= FIELDS.keys(), (
         f"flags without a setting: {given.keys() - FIELDS.keys()}"
     )
+    for name, value in given.items():
+        _checked(value, _TYPES[name], f"--{name.replace('_', '-')}")
     return Settings(**{**_from_file(config_file(env)), **_from_env(env), **given})
 
 

@@ -5,7 +5,6 @@ at once. What is wrong with the folder's config or name shows before, at constru
 Must not know queues, clients or sockets.
 """
 
-import gc
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -46,10 +45,11 @@ class ModelBackend:
         import torch
 
         from dlmd.decode import Tokenizer
-        from dlmd.model import load, read_config
+        from dlmd.model import cuda, load, read_config
 
         read_config(self.folder)  # a wrong kind of model is the first thing to say
-        self.device = device_of(self.settings.device)
+        self.device = cuda.choose(self.settings.device)
+        cuda.take(self.device)
         dtype = torch.float32 if self.device == "cpu" else torch.bfloat16
         self._tokenizer = Tokenizer.load(self.folder)
         self._model = load(
@@ -61,11 +61,9 @@ class ModelBackend:
 
     def unload(self) -> None:
         self._model = self._tokenizer = None
-        gc.collect()  # generators that ended may hold the model in a cycle
-        if self.device.startswith("cuda"):
-            import torch
+        from dlmd.model import cuda
 
-            torch.cuda.empty_cache()
+        cuda.give_back()  # and what generators that ended hold in a cycle
 
     def use_adapter(self, name: str | None) -> None:
         if name is not None:
@@ -99,21 +97,6 @@ def folder_of(model: str) -> Path:
         f"the weights of {profile.name} are not part of dlmd; download "
         f"{profile.repository} (licence: {profile.licence}) and give its folder as model"
     )
-
-
-def device_of(wanted: str) -> str:
-    import torch
-
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            "device is cuda, but PyTorch finds no CUDA GPU here; use auto or cpu, or "
-            "mend the driver"
-        )
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def hole_fields(spec: HoleSpec) -> dict[str, Any]:

@@ -78,10 +78,10 @@ def from_model(model: str, device: str) -> Answerer:
 
     import torch
     from dlmd.decode.tokenizer import Tokenizer
-    from dlmd.model import load
+    from dlmd.model import cuda, load
 
-    device = pick_device(device)
-    kind = "bfloat16" if device == "cuda" else "float32"
+    device = cuda.choose(device)
+    kind = "bfloat16" if device.startswith("cuda") else "float32"
     network = load(folder, device=device, dtype=getattr(torch, kind))
     tokenizer = Tokenizer.load(folder)
     settings = greedy()
@@ -163,18 +163,6 @@ def model_folder(model: str) -> Path:
         f"there is no model folder at {model}; give `embedded` or a folder with "
         "config.json, tokenizer and *.safetensors"
     )
-
-
-def pick_device(device: str) -> str:
-    import torch
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"the device is {device!r}; expected auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("PyTorch sees no CUDA device; use --device cpu")
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
