@@ -28,6 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "dlmd.terminal": {"dlmd.wire", "dlmd.holes"},
     "dlmd.ask": {"dlmd.wire", "dlmd.settings", "dlmd.terminal"},
     "dlmd.flags": {"dlmd.settings"},
+    "dlmd.dial_stdio": {"dlmd.wire"},
     "dlmd.logs": {"dlmd.wire"},
     "dlmd.service": {"dlmd.wire"},
     "dlmd.bench": {"dlmd.wire", "dlmd.settings", "dlmd.profiles", "dlmd.holes"},

@@ -12,7 +12,7 @@ from dlmd_lsp.session import Session
 
 @asynccontextmanager
 async def a_session() -> AsyncIterator[Session]:
-    link = Link(start=False, command=None, say=print, tell=print)
+    link = Link(start=False, command=None, daemon=None, say=print, tell=print)
     yield Session(Options(), link)
     await link.close()
 

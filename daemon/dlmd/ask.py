@@ -21,6 +21,7 @@ from dlmd.wire import discovery
 from dlmd.wire.client import Client, Endpoint
 from dlmd.wire.discovery import Discovery
 from dlmd.wire.protocol import Infill, Result, State, Status
+from dlmd.wire.remote import endpoint_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -31,14 +32,21 @@ SAY_EVERY_S = 2.0
 
 def reach(settings: Settings, announce: Callable[[str], None]) -> Endpoint | None:
     """Where to ask: the socket that was named, or the daemon that runs, started if it may be."""
-    if settings.socket is not None:
-        return Endpoint(socket=Path(settings.socket))
+    if named := named_place(settings):
+        return named
     if settings.no_start and discovery.read() is None:
         raise ValueError(
             "no daemon runs and none may be started on demand; start one with `dlmd serve`"
         )
     discovery.ensure_daemon(announce=announce)
     return None
+
+
+def named_place(settings: Settings) -> Endpoint | None:
+    """The daemon that the user named, if any: elsewhere, or at a socket."""
+    if settings.connect is not None:
+        return endpoint_of(settings.connect)
+    return None if settings.socket is None else Endpoint(socket=Path(settings.socket))
 
 
 def detach(settings: Settings, announce: Callable[[str], None]) -> Discovery:

@@ -21,6 +21,7 @@ Device = Annotated[
     "auto, cpu, mps, cuda or a card such as cuda:1",
 ]
 Mode = Literal["exact", "quality", "fast"]
+Dtype = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,19 @@ class Settings:
     mode: Mode = field(
         default="exact",
         metadata={"help": "How to decode; exact is the published decoder."},
+    )
+    dtype: Dtype = field(
+        default="auto",
+        metadata={
+            "help": "What to compute in; auto takes bfloat16 where it is measured faster."
+        },
+    )
+    first_state_ms: float = field(
+        default=150.0,
+        metadata={
+            "help": "How soon the first state should come: a slower machine sees less of a "
+            "document. 0: always all that the model can see."
+        },
     )
     tokens_per_step: float | None = field(
         default=None,

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from dlmd.wire import discovery
-from dlmd.wire.client import Client, DaemonGone
+from dlmd.wire.client import Client, DaemonGone, Endpoint
 from dlmd.wire.protocol import Status
 
 T = TypeVar("T")
@@ -40,16 +40,19 @@ class Link:
         *,
         start: bool,
         command: tuple[str, ...] | None,
+        daemon: Endpoint | None,
         say: Callable[[str], None],
         tell: Callable[[Status | Away], None],
     ) -> None:
         self._start_allowed = start
         self._command = command
+        self._daemon = daemon
         self._say = say
         self._tell = tell
         self._ready: asyncio.Future[Client] | None = None
         self._keepers: set[asyncio.Task[None]] = set()
         self._not_before = 0.0
+        self._trouble = ""  # of the last try to reach a named daemon
 
     async def client(self, *, explicit: bool) -> Client:
         """The connected client. ConnectionError or ValueError says in a sentence why not."""
@@ -91,18 +94,40 @@ class Link:
             ready.cancel()
 
     async def _open(self, stack: AsyncExitStack, explicit: bool) -> Client:
+        if self._daemon is not None:
+            return await self._open_named(stack, self._daemon, explicit)
         try:
             return await stack.enter_async_context(Client.connect())
         except DaemonGone:
-            loop = asyncio.get_running_loop()
-            if not self._start_allowed or (
-                loop.time() < self._not_before and not explicit
-            ):
+            if not self._start_allowed or self._resting(explicit):
                 raise
-            self._not_before = loop.time() + PAUSE_S
+            self._rest()
             await self._start()
             self._not_before = 0.0
         return await stack.enter_async_context(Client.connect())
+
+    async def _open_named(
+        self, stack: AsyncExitStack, daemon: Endpoint, explicit: bool
+    ) -> Client:
+        """The daemon that the user named; over ssh it is started at the other end."""
+        if self._resting(explicit):
+            raise DaemonGone(self._trouble)
+        self._rest()
+        if daemon.ssh is not None:
+            self._tell(Away(phase="starting", detail=f"connecting to {daemon}"))
+        try:
+            client = await stack.enter_async_context(Client.connect(daemon))
+        except DaemonGone as gone:
+            self._trouble = str(gone)
+            raise
+        self._not_before = 0.0
+        return client
+
+    def _resting(self, explicit: bool) -> bool:
+        return not explicit and asyncio.get_running_loop().time() < self._not_before
+
+    def _rest(self) -> None:
+        self._not_before = asyncio.get_running_loop().time() + PAUSE_S
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dlmd import settings
+from dlmd.wire.remote import Endpoint, endpoint_of
 
 from dlmd_lsp.context import Budget
 
@@ -30,6 +32,7 @@ class Options:
     top_p: float | None = None
     # The whole command that starts a daemon; None: the one of this installation.
     daemon_command: tuple[str, ...] | None = None
+    daemon: Endpoint | None = None  # elsewhere; None: the one of this machine
 
 
 def read(
@@ -63,6 +66,7 @@ def read(
         temperature=user.temperature,
         top_p=user.top_p,
         daemon_command=_command(given, complaints),
+        daemon=_daemon(given, user, complaints),
     )
     return options, complaints
 
@@ -105,6 +109,19 @@ def _pick(
             f"{key} is {value!r}, expected one of {', '.join(allowed)}; ignored"
         )
     return None
+
+
+def _daemon(
+    given: Mapping[str, Any], user: settings.Settings, complaints: list[str]
+) -> Endpoint | None:
+    place = given.get("connect", user.connect)
+    if place is None:
+        return None if user.socket is None else Endpoint(socket=Path(user.socket))
+    try:
+        return endpoint_of(str(place))
+    except ValueError as error:
+        complaints.append(f"connect: {error}; this machine's own daemon is used")
+        return None
 
 
 def _command(given: Mapping[str, Any], complaints: list[str]) -> tuple[str, ...] | None:

@@ -27,6 +27,7 @@ def initialize(ls: Editor, params: types.InitializeParams) -> None:
     link = Link(
         start=chosen.start_daemon,
         command=chosen.daemon_command,
+        daemon=chosen.daemon,
         say=ls.log,
         tell=ls.tell_status,
     )

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.room import Room
 
-collect_ignore_glob = [] if os.environ.get("NVIM") else ["test_*.py"]
+collect_ignore_glob = [] if os.environ.get("NVIM") else ["test_nvim_*.py"]
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `make e2e` runs: real editors, driven by tests/e2e.
+# What `make e2e` runs: real editors and a real sshd, driven by tests/e2e.
 #
 # As root on a machine with apt it installs the Debian packages it needs and unpacks
 # Neovim 0.10.4, our floor, into .e2e/ (kept between runs). Elsewhere, name one:
@@ -22,7 +22,23 @@ install() {
   [ ${#missing[@]} -eq 0 ] || apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# Unpacked, not installed: installing would start a server for the whole machine.
+unpack_sshd() {
+  local to=$PWD/.e2e/sshd from
+  [ ! -x "$to/usr/sbin/sshd" ] || return 0
+  from=$(mktemp -d)
+  (cd "$from" && chmod 755 . && apt-get -qq download openssh-server libwrap0) || return 1
+  mkdir -p "$to"
+  for package in "$from"/*.deb; do dpkg-deb -x "$package" "$to"; done
+  rm -rf "$from"
+}
+
 drive() { NVIM=$1 "$python" -m pytest tests/e2e -m e2e "${@:2}"; }
+
+if ! SSHD=$(PATH=$PATH:/usr/sbin command -v sshd); then
+  unpack_sshd && SSHD=$PWD/.e2e/sshd/usr/sbin/sshd || echo "e2e: no sshd to be had: nothing over ssh is tried"
+fi
+export SSHD
 
 newest=
 if [ -z "${NVIM:-}" ]; then
@@ -33,7 +49,7 @@ fi
 
 if [ -n "$newest" ]; then
   name=$("$newest" --version | head -n 1)
-  if drive "$newest" >.e2e/newest.log 2>&1; then
+  if drive "$newest" -k nvim >.e2e/newest.log 2>&1; then
     echo "e2e: $name: all scenarios hold"
   else
     echo "e2e: $name: some scenarios do not hold, see .e2e/newest.log (not required)"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlmd.cli.shared import AsJson, NoStart, Socket, announce, app, print_json
+from dlmd.cli.shared import AsJson, Connect, NoStart, Socket, announce, app, print_json
 from dlmd.flags import setting
 from dlmd.settings import Mode, Settings, load
 
@@ -58,6 +58,7 @@ def infill(
     as_json: AsJson = False,
     delay: Delay = 0,
     socket: Socket = None,
+    connect: Connect = None,
     no_start: NoStart = None,
 ) -> None:
     """Fill a hole at a place in a file, or the marked holes of a text on stdin.
@@ -70,7 +71,7 @@ def infill(
     document = _document(place, hole, tokens, write)
     settings = load(
         {"mode": mode, "temperature": temperature, "top_p": top_p, "socket": socket}
-        | {"tokens_per_step": tokens_per_step, "no_start": no_start}
+        | {"tokens_per_step": tokens_per_step, "no_start": no_start, "connect": connect}
     )
     # Steps asked for here beat tokens per step from the environment or the file.
     per_step = settings.tokens_per_step if steps is None else tokens_per_step

@@ -3,6 +3,7 @@
 Must not hold logic that a test would want to call.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,22 +14,24 @@ from dlmd.cli.shared import (
     LOADING,
     STOPPED,
     AsJson,
+    Connect,
     Socket,
     announce,
     app,
     print_json,
 )
 from dlmd.flags import setting
-from dlmd.settings import Device, load
+from dlmd.settings import load
 
 if TYPE_CHECKING:
+    from dlmd.wire.client import Endpoint
     from dlmd.wire.protocol import Status
 
 
 @app.command()
 def serve(
     model: Annotated[str | None, setting("model")] = None,
-    device: Annotated[Device | None, setting("device")] = None,
+    device: Annotated[str | None, setting("device")] = None,
     socket: Socket = None,
     http: Annotated[str | None, setting("http")] = None,
     detach: Annotated[
@@ -59,7 +62,9 @@ def serve(
 
 
 @app.command()
-def status(as_json: AsJson = False, socket: Socket = None) -> None:
+def status(
+    as_json: AsJson = False, socket: Socket = None, connect: Connect = None
+) -> None:
     """Say what the daemon does. Exit code 0: ready; 1: failed; 3: stopped; 4: loading."""
     import asyncio
 
@@ -69,32 +74,39 @@ def status(as_json: AsJson = False, socket: Socket = None) -> None:
     from dlmd.wire import discovery
     from dlmd.wire.client import Endpoint
 
-    named = load({"socket": socket}).socket
+    named = ask.named_place(load({"socket": socket, "connect": connect}))
     found = discovery.read()
-    path = Path(named) if named else found.socket if found else None
-    if path is None:
+    place = named or (Endpoint(socket=found.socket) if found else None)
+    if place is None:
         print_json({"phase": "stopped"}) if as_json else print("stopped")
         raise typer.Exit(STOPPED)
-    seen = asyncio.run(ask.status(Endpoint(socket=path)))
-    pid = found.pid if found and found.socket == path else None
+    seen = asyncio.run(ask.status(place))
+    pid = found.pid if found and found.socket == place.socket else None
+    port = found if found and found.socket == place.socket and found.http else None
     if as_json:
-        about = to_builtins(seen) | {"socket": str(path), "pid": pid}
+        where = {"connect" if place.socket is None else "socket": str(place)}
+        about = to_builtins(seen) | where | {"pid": pid}
+        if port:
+            about |= {"http": port.http, "token": str(port.token)}
         print_json({key: value for key, value in about.items() if key != "type"})
     else:
-        print(_status_text(seen, path, pid))
+        print(_status_text(seen, place, pid))
+        if port:
+            print(f"http {port.http}\ntoken {port.token}")
     raise typer.Exit(
         {"ready": 0, "busy": 0, "loading": LOADING}.get(seen.phase, FAILED)
     )
 
 
-def _status_text(seen: "Status", socket: Path, pid: int | None) -> str:
+def _status_text(seen: "Status", place: "Endpoint", pid: int | None) -> str:
     from dlmd.terminal import heading, loading
 
     lines = [seen.phase, str(heading(seen))]
     if seen.phase == "loading":
         lines.append(loading(seen))
     lines += [text for text in (seen.detail, seen.fix) if text]
-    return "\n".join([*lines, f"socket {socket}", *([f"pid {pid}"] if pid else [])])
+    where = f"at {place}" if place.socket is None else f"socket {place.socket}"
+    return "\n".join([*lines, where, *([f"pid {pid}"] if pid else [])])
 
 
 @app.command()
@@ -115,8 +127,19 @@ def stop() -> None:
 def lsp(
     # VS Code's client says so to every server.
     stdio: Annotated[bool, typer.Option("--stdio", hidden=True)] = True,
+    connect: Connect = None,
 ) -> None:
     """Speak the language server protocol over stdin and stdout, for editors."""
+    if connect is not None:
+        os.environ["DLMD_CONNECT"] = connect
     from dlmd_lsp.server import main as serve_editor
 
     serve_editor()
+
+
+@app.command("dial-stdio", hidden=True)
+def dial() -> None:
+    """The far end of --connect ssh://…: a pipe to the daemon, started if need be."""
+    from dlmd.dial_stdio import dial_stdio
+
+    dial_stdio(announce)

@@ -31,6 +31,7 @@ PASS_ON: dict[str, Any] = {
 }
 
 Socket = Annotated[str | None, setting("socket")]
+Connect = Annotated[str | None, setting("connect")]
 NoStart = Annotated[bool | None, setting("no_start")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
 

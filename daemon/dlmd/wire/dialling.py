@@ -6,46 +6,45 @@ requests, nor how a daemon is started.
 
 import asyncio
 import os
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from dlmd.wire import discovery
 from dlmd.wire.protocol import PROTOCOL, Hello, ProtocolError, decode_server
+from dlmd.wire.remote import Endpoint, Tunnel
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
+
+
+SSH_S = 40.0
 
 
 class DaemonGone(ConnectionError):
     """No daemon, or no longer; str() is one sentence."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    socket: Path
-
-
 async def dial(endpoint: Endpoint, timeout: float) -> tuple["ClientConnection", Any]:
-    from websockets.asyncio.client import unix_connect
-    from websockets.exceptions import ConnectionClosed, WebSocketException
+    """The connection, and the first frame that came over it."""
+    from websockets.exceptions import (
+        ConnectionClosed,
+        InvalidStatus,
+        WebSocketException,
+    )
 
-    path = os.fspath(endpoint.socket)
+    tunnel = None
+    if endpoint.ssh is not None:
+        timeout = max(timeout, SSH_S)  # a login, and a daemon that has to start
+        tunnel = Tunnel(endpoint.ssh)
+    done = False
     try:
         async with asyncio.timeout(timeout):
-            connection = await unix_connect(
-                path,
-                "ws://localhost/v1/stream",
-                compression=None,
-                max_size=None,  # our own daemon, and bounded by what we asked for
-                open_timeout=None,
-                close_timeout=1.0,
-                ping_interval=None,  # a daemon that loads a model may not answer in time
-            )
+            connection = await _connected(endpoint, tunnel)
             try:
-                return connection, await connection.recv()
+                first = await connection.recv()
+                done = True
+                return connection, first
             except BaseException:
                 connection.transport.abort()
                 raise
@@ -53,23 +52,68 @@ async def dial(endpoint: Endpoint, timeout: float) -> tuple["ClientConnection", 
         raise DaemonGone(farewell(error)) from error
     except TimeoutError as error:
         raise DaemonGone(
-            f"the daemon at {path} did not say hello within {timeout:g} s; "
+            f"the daemon at {endpoint} did not say hello within {timeout:g} s; "
             "stop it with `dlmd stop` and try again"
         ) from error
+    except InvalidStatus as error:
+        raise DaemonGone(_refused(endpoint, error.response)) from error
     except OSError as error:
         raise DaemonGone(
-            f"no daemon at {path} ({error.strerror or error}); "
+            f"no daemon at {endpoint} ({error.strerror or error}); "
             "start one with `dlmd serve`"
         ) from error
     except WebSocketException as error:
         if isinstance(error.__cause__, EOFError | ConnectionError):
-            raise DaemonGone(
-                f"the daemon at {path} went away before it said hello; try again"
-            ) from error
+            raise DaemonGone(await _hung_up(endpoint, tunnel)) from error
         raise DaemonGone(
-            f"what answers at {path} is no dlmd daemon ({error}); "
+            f"what answers at {endpoint} is no dlmd daemon ({error}); "
             "stop that program, or name another socket"
         ) from error
+    finally:
+        if tunnel is not None and not done:
+            tunnel.kill()
+
+
+async def _connected(endpoint: Endpoint, tunnel: Tunnel | None) -> "ClientConnection":
+    from websockets.asyncio.client import connect, unix_connect
+
+    options: dict[str, Any] = {
+        "compression": None,
+        "max_size": None,  # our own daemon, and bounded by what we asked for
+        "open_timeout": None,
+        "close_timeout": 1.0,
+        "ping_interval": None,  # a daemon that loads a model may not answer in time
+        "proxy": None,
+    }
+    if tunnel is not None:
+        uri = "ws://localhost/v1/stream"
+        return await connect(uri, sock=tunnel.socket, **options)
+    if endpoint.url is not None:
+        uri = f"ws{endpoint.url.removeprefix('http')}/v1/stream"
+        headers = {"Authorization": f"Bearer {endpoint.token}"}
+        return await connect(uri, additional_headers=headers, **options)
+    assert endpoint.socket is not None
+    path = os.fspath(endpoint.socket)
+    return await unix_connect(path, "ws://localhost/v1/stream", **options)
+
+
+async def _hung_up(endpoint: Endpoint, tunnel: Tunnel | None) -> str:
+    if tunnel is None:
+        return f"the daemon at {endpoint} went away before it said hello; try again"
+    said = await asyncio.to_thread(tunnel.last_words)
+    return f"no daemon could be reached at {endpoint}: {said}"
+
+
+def _refused(endpoint: Endpoint, response: Any) -> str:
+    if response.status_code in (401, 403):
+        return (
+            f"the daemon at {endpoint} refused the token; set DLMD_TOKEN to the one in "
+            "the token file that `dlmd status` names where it runs"
+        )
+    return (
+        f"what answers at {endpoint} is no dlmd daemon (HTTP {response.status_code}); "
+        "stop that program, or name another place"
+    )
 
 
 class _Greeting(msgspec.Struct, tag_field="type", tag="hello"):
