@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 
+__all__ = ["DaemonGone", "Endpoint", "checked_hello", "dial", "farewell"]
+
 SSH_S = 40.0
 
 

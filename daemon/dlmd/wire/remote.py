@@ -140,8 +140,8 @@ class Tunnel:
         try:
             self._process = subprocess.Popen(
                 host.command(ask=ask),
-                stdin=theirs,
-                stdout=theirs,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=subprocess.PIPE,
                 start_new_session=not ask,  # Ctrl-C in the editor's terminal is not for it
             )
