@@ -25,9 +25,11 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def dlmd(home: Home, hub: Hub, *arguments: str, **env: str) -> Answer:
+def dlmd(home: Home, hub: Hub, *arguments: str, offline: str = "0") -> Answer:
     models = str(home.folder / "models")
-    return home.run(*arguments, DLMD_MODELS=models, HF_ENDPOINT=hub.url, **env)
+    return home.run(
+        *arguments, DLMD_MODELS=models, HF_ENDPOINT=hub.url, DLMD_OFFLINE=offline
+    )
 
 
 def test_from_nothing_to_pulled_to_removed(home: Home, hub: Hub) -> None:
@@ -96,7 +98,7 @@ def test_a_pull_that_was_agreed_to_goes_on_unasked(home: Home, hub: Hub) -> None
 def test_offline_by_environment_and_from_a_folder(
     home: Home, hub: Hub, tmp_path: Path
 ) -> None:
-    refused = dlmd(home, hub, "pull", NAME, "--yes", DLMD_OFFLINE="1")
+    refused = dlmd(home, hub, "pull", NAME, "--yes", offline="1")
     assert refused.code == 1 and "going online is forbidden" in refused.err
     source = tmp_path / "stick"
     source.mkdir()

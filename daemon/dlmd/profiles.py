@@ -216,7 +216,7 @@ def for_folder(folder: Path) -> Profile:
         and mask in (None, known.mask_id)
     ):
         return known
-    if not isinstance(mask, int):
+    if type(mask) is not int:
         raise ValueError(
             f"{folder} has no mask_token_id in config.json; dlmd runs masked-diffusion models only"
         )
@@ -239,7 +239,7 @@ def _from_ids(folder: Path, config: dict[str, Any], mask: int) -> Profile:
         eos_id=eos,
         length_policy="padding" if own_padding else "fixed",
         always_bos=own_padding,
-        context=int(config.get("max_position_embeddings") or 1024),
+        context=max(_id(config, "max_position_embeddings") or 1024, 1),
         notes=PROFILES["embedded"].notes if shipped else "Ids from its config.json.",
     )
 
@@ -272,12 +272,19 @@ def _by_tokens(tokens: dict[str, int]) -> Profile | None:
 
 
 def _added_tokens(folder: Path) -> dict[str, int]:
+    """Text and id of each; what is no id is passed over, the folder speaks for itself later."""
     found = {
         str(text): number
         for text, number in _read(folder / "added_tokens.json").items()
+        if type(number) is int
     }
-    decoder = _read(folder / "tokenizer_config.json").get("added_tokens_decoder", {})
-    return found | {_content(entry): int(number) for number, entry in decoder.items()}
+    decoder = _read(folder / "tokenizer_config.json").get("added_tokens_decoder")
+    entries = decoder.items() if isinstance(decoder, dict) else ()
+    return found | {
+        _content(entry): int(number)
+        for number, entry in entries
+        if number.isdecimal() and len(number) < 10
+    }
 
 
 def _content(token: Any) -> str:
@@ -295,7 +302,8 @@ def _read(path: Path, *, required: bool = False) -> dict[str, Any]:
         ) from missing
     except OSError as failure:
         raise ValueError(f"cannot read {path}: {failure.strerror}") from failure
-    except ValueError as broken:
+    # Nested too deep is another error than broken.
+    except (ValueError, RecursionError) as broken:
         raise ValueError(f"{path} is not valid JSON: {broken}") from broken
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds a JSON {type(value).__name__}, not an object")

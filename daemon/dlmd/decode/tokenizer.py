@@ -59,7 +59,10 @@ class Tokenizer:
                 f"cannot read the tokenizer in {folder} ({error.strerror}); check that "
                 "you may read its files"
             ) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            *(ValueError, KeyError, TypeError, AttributeError),
+            *(IndexError, RecursionError),
+        ) as error:
             raise ValueError(
                 f"the tokenizer in {folder} is damaged or not a byte-level BPE ({error}); "
                 "download it again"

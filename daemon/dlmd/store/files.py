@@ -42,7 +42,10 @@ def refuse_missing_shards(index: Path, names: Collection[str], where: object) ->
     """Every shard that the index names has to be among the files."""
     try:
         shards = set(json.loads(index.read_bytes())["weight_map"].values())
-    except (ValueError, LookupError, TypeError, AttributeError) as broken:
+    except (
+        *(ValueError, LookupError, TypeError, AttributeError),
+        RecursionError,
+    ) as broken:
         raise ValueError(
             f"{INDEX} of {where} is no index of shards; that release is broken"
         ) from broken

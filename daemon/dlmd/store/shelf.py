@@ -115,7 +115,7 @@ def read(name: str) -> Record | None:
         return None
     except OSError as failure:
         raise ValueError(f"cannot read {path}: {failure.strerror}") from failure
-    except ValueError as broken:
+    except (ValueError, RecursionError) as broken:
         raise _damaged(path, name) from broken
     return _checked(raw, path, name)
 
@@ -188,7 +188,7 @@ def begun(name: str) -> Begun | None:
         try:
             raw = json.loads(mark.read_bytes())
             found = Begun(revision=str(raw["revision"]), total=int(raw["total"]))
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             continue  # cut short by a full disk: asked again, that is all
         if found.revision == mark.parent.name and _REVISION.fullmatch(found.revision):
             return found
