@@ -36,12 +36,12 @@ def test_systemd_reads_the_unit(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     # The check can fail:
     unit.write_text(unit_text(["/nowhere/at all"], {}))
-    done = subprocess.run(
+    failed = subprocess.run(
         ["systemd-analyze", "--user", "verify", "--man=no", str(unit)],
         capture_output=True,
         env={"PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(tmp_path)},
     )
-    assert done.returncode != 0
+    assert failed.returncode != 0
 
 
 def test_the_unit_starts_the_daemon_that_is_started_on_demand() -> None:

@@ -6,7 +6,7 @@ too. Must not know what stands in it.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from dlmd.wire import discovery
@@ -31,7 +31,7 @@ def read(path: Path, lines: int | None) -> bytes:
 
 def follow(
     path: Path, lines: int | None, pause: Callable[[float], None] = time.sleep
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The log, then what is added to it or to its successor; ends only with its reader."""
     text = read(path, lines)
     log = path.open("rb")
