@@ -12,13 +12,23 @@ needs no quiet machine. Knows no clients and no daemon.
 import argparse
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from cut_holes import BUCKETS, Cut, bucket_of, cut_holes
-from dlmd.decode import Canvas, DecodeSettings, Hole, Tokenizer, denoise
+from dlmd.decode import (
+    Canvas,
+    DecodeSettings,
+    Hole,
+    InfillSettings,
+    Tokenizer,
+    denoise,
+    denoise_cached,
+)
 from dlmd.decode.canvas import lay_out
+from dlmd.decode.infill import MODES
 from dlmd.model import Dream, load
 from dlmd.profiles import EMBEDDED_FOLDER, Profile, for_folder
 from dlmd_finetune.evidence.ledger import Ledger, Row, key_of, open_ledger
@@ -72,18 +82,37 @@ def lay(subject: Subject, cut: Cut) -> tuple[Canvas, range]:
 
 def decode(subject: Subject, cut: Cut, plan: str) -> Outcome:
     canvas, hole = lay(subject, cut)
-    assert plan == EXACT, plan
-    states = denoise(subject.model, canvas, DecodeSettings(schedule="even"))
+    if plan == EXACT:
+        states = denoise(subject.model, canvas, DecodeSettings(schedule="even"))
+    else:
+        states = denoise_cached(subject.model, canvas, settings_of(plan))
     *_, last = states
-    T = canvas.tokens_BT.shape[1]
     assert last.confidence_BT is not None
     return Outcome(
         tokens=last.tokens_BT[0, hole.start : hole.stop].tolist(),
         sure=last.confidence_BT[0, hole.start : hole.stop].exp().tolist(),
-        full=last.forwards,
-        cached=0,
-        rows=last.forwards * T,
+        full=last.forwards_full,
+        cached=last.forwards_cached,
+        rows=last.query_rows,
     )
+
+
+def settings_of(plan: str) -> DecodeSettings:
+    """A mode's own settings, or `field=value,field=value` of `DecodeSettings`."""
+    if plan in MODES:
+        return InfillSettings(mode=plan).decoding(masks=1)
+    known = {field.name for field in fields(DecodeSettings)}
+    values: dict[str, Any] = {"schedule": "even"}
+    for part in plan.split(","):
+        name, _, value = part.partition("=")
+        if name not in known or not value:
+            raise ValueError(
+                f"{part!r} is no plan; give {' or '.join(MODES)}, or settings such as "
+                "rule=threshold,threshold=0.9,reach=16,refresh_tokens=8"
+            )
+        number = float(value) if "." in value else value
+        values[name] = int(value) if value.isdecimal() else number
+    return DecodeSettings(**values)
 
 
 def row_of(subject: Subject, cut: Cut, plan: str, key: str) -> Row:

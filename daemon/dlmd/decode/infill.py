@@ -6,7 +6,7 @@ because no faster one exists yet. Must not know requests, clients or threads.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -21,6 +21,7 @@ from dlmd.decode.canvas import (
     draw_pieces,
     lay_out,
 )
+from dlmd.decode.chat import ends_of, lay_out_chat
 from dlmd.decode.length import denoise_own_length
 from dlmd.decode.loop import denoise, yields
 from dlmd.decode.settings import DecodeSettings
@@ -96,6 +97,7 @@ class Document:
     initials: tuple[str, ...]  # text each hole starts with
     tokenizer: Tokenizer
     profile: Profile
+    ends: frozenset[int] = frozenset()  # tokens after which a hole's rest is nothing
 
 
 def infill(
@@ -106,16 +108,22 @@ def infill(
     settings: InfillSettings,
     *,
     budget: int | None = None,
+    chat: Sequence[Mapping[str, str]] | None = None,
 ) -> Iterator[Frame]:
     """States of every candidate, one after each step. Faults of the request show at the
-    call, before the first state. `budget` crops below the profile's context."""
-    layout = lay_out(parts, tokenizer, profile, budget)
+    call, before the first state. `budget` crops below the profile's context; `chat` is
+    what was said before the parts."""
+    if chat is None:
+        layout = lay_out(parts, tokenizer, profile, budget)
+    else:
+        layout = lay_out_chat(chat, parts, tokenizer, profile)
     holes = [part for part in parts if isinstance(part, Hole)]
     document = Document(
         holes=layout.holes,
         initials=tuple(hole.initial or "" for hole in holes),
         tokenizer=tokenizer,
         profile=profile,
+        ends=frozenset() if chat is None else ends_of(tokenizer, profile),
     )
     device = next(model.parameters()).device
     canvas = Canvas(
@@ -153,6 +161,24 @@ def frames(
         left = int(state.masked_BT.sum(dim=-1).max())
         of = min(of, step + left)  # a hole that ended early has fewer steps to come
         yield from drawn(state, document, step, of)
+        if document.ends and over(state, document):
+            return
+
+
+def over(canvas: Canvas, document: Document) -> bool:
+    """Whether no mask is left that a reader would see."""
+    if not document.ends:
+        return not canvas.masked_BT.any()
+    rows = canvas.tokens_BT.tolist()
+    spans = [spoken(row, hole, document) for row in rows for hole in document.holes]
+    return all(canvas.mask_id not in span for span in spans)
+
+
+def spoken(row: list[int], hole: range, document: Document) -> list[int]:
+    """The tokens of a hole, up to the first that ends it."""
+    ids = row[hole.start : hole.stop]
+    at = (k for k, token in enumerate(ids) if token in document.ends)
+    return ids[: next(at, len(ids))]
 
 
 def candidate_generators(settings: InfillSettings) -> list[Generator]:
@@ -168,13 +194,15 @@ def drawn(canvas: Canvas, document: Document, step: int, of: int) -> Iterator[Fr
     # The decoder ranks by negative entropy: its exponential lies in 0..1.
     certain = ranks_BT.exp().clamp(max=1.0).tolist()
     rows = canvas.tokens_BT.tolist()
+    final = over(canvas, document)
     for candidate, (row, sure) in enumerate(zip(rows, certain, strict=True)):
         spans = document.holes
         holes = [
-            draw_hole(row[h.start : h.stop], sure[h.start : h.stop], initial, document)
+            draw_hole(
+                spoken(row, h, document), sure[h.start : h.stop], initial, document
+            )
             for h, initial in zip(spans, document.initials, strict=True)
         ]
-        final = not canvas.masked_BT.any()
         if final:
             holes = [finished(*hole) for hole in holes]
         yield Frame(
@@ -218,6 +246,9 @@ def finished(pieces: Pieces, numbers: list[float]) -> tuple[Pieces, list[float]]
 
 def ending(row: Sequence[int], document: Document) -> str:
     """ "stop" when the model ended every hole itself, by surplus or an end of text."""
+    if document.ends:
+        cut = [len(spoken(list(row), h, document)) < len(h) for h in document.holes]
+        return "stop" if all(cut) else "length"
     ends = {*document.profile.pad_ids, document.profile.eos_id}
     stopped = all(h and row[h.stop - 1] in ends for h in document.holes)
     return "stop" if stopped else "length"

@@ -82,7 +82,14 @@ class ModelBackend:
             for part in request.parts
         ]
         settings = infill_settings(request, self.settings)
-        yield from infill(self._model, self._tokenizer, self.profile, parts, settings)
+        yield from infill(
+            self._model,
+            self._tokenizer,
+            self.profile,
+            parts,
+            settings,
+            chat=told(request),
+        )
 
 
 def folder_of(model: str) -> Path:
@@ -97,6 +104,12 @@ def folder_of(model: str) -> Path:
         f"the weights of {profile.name} are not part of dlmd; download "
         f"{profile.repository} (licence: {profile.licence}) and give its folder as model"
     )
+
+
+def told(request: Infill) -> list[dict[str, str]] | None:
+    """What was said before the parts, as decode takes it."""
+    turns = request.chat
+    return turns and [{"role": t.role, "content": t.content} for t in turns]
 
 
 def hole_fields(spec: HoleSpec) -> dict[str, Any]:
