@@ -1,0 +1,69 @@
+"""Which model a word means: a name from the table, `auto`, or from the settings also a path.
+
+Answers from the disk at once; only where a pulled 7B waits does `auto` ask the device, and
+that only on the engine's thread. What comes over the wire is a name and never a path. Must
+not open weights.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlmd.profiles import EMBEDDED_FOLDER, Profile, for_folder
+from dlmd.store import automatic, shelf
+from dlmd.store.catalogue import sized
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    name: str  # as a status says it: from the table, or the path of a user's folder
+    folder: Path
+    profile: Profile
+
+
+def named(word: str) -> Chosen:
+    """The model of a name; all that a client may ask for."""
+    if word == "auto":
+        word = automatic.candidate()
+    profile = shelf.profile(word)
+    if profile.repository is None:
+        return Chosen(name=profile.name, folder=EMBEDDED_FOLDER, profile=profile)
+    folder = shelf.find(profile.name)
+    if folder is None:
+        raise ValueError(
+            f"{profile.name} is not here; type `dlmd pull {profile.name}` "
+            f"({sized(profile.size)}, licence: {profile.licence})"
+        )
+    return Chosen(name=profile.name, folder=folder, profile=for_folder(folder))
+
+
+def configured(word: str) -> Chosen:
+    """The model of a setting: a name, or the path of a folder."""
+    try:
+        known = word == "auto" or shelf.profile(word) is not None
+    except ValueError:
+        known = False
+    path = Path(word).expanduser()
+    if known or not (path.exists() or "/" in word):
+        return named(word)
+    return Chosen(name=str(path), folder=path, profile=for_folder(path))
+
+
+def with_room(word: str, device: str) -> Chosen:
+    """The same, once the device may be asked: `auto` takes the 7B only where it fits."""
+    if word != "auto":
+        return configured(word)
+    return named(automatic.choose(lambda: room(device)))
+
+
+def room(device: str) -> int | None:
+    """Free bytes of the accelerator that `device` stands for; None where it is a CPU."""
+    import torch
+
+    from dlmd.model import cuda
+
+    picked = cuda.choose(device)
+    if picked == "mps":
+        ours = torch.mps.driver_allocated_memory()
+        return int(torch.mps.recommended_max_memory() - ours)
+    memory = cuda.memory(picked)
+    return None if memory is None else memory.free
