@@ -27,7 +27,7 @@ def test_rotation_keeps_lengths_and_turns_by_the_angle() -> None:
     x = torch.zeros(1, 1, 1, 4)
     x[..., 0] = 1.0
     angle = torch.tensor([0.5, 0.1, 0.5, 0.1])[None, None, None]
-    found = fused.rotated(x, angle.cos(), angle.sin())
+    found = fused.rotate(x, angle.cos(), angle.sin())
     expected = torch.tensor([0.5]).cos(), torch.tensor([0.5]).sin()
     torch.testing.assert_close(found[0, 0, 0, [0, 2]], torch.cat(expected))
 

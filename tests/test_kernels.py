@@ -56,8 +56,8 @@ def test_rotation(kind: torch.dtype, rows: int) -> None:
     angle = drawn(rows, 1, 5, 16, seed=1).repeat(1, 1, 1, 2)
     cos, sin = angle.cos().to(kind), angle.sin().to(kind)
     with torch.enable_grad():
-        plain = fused.rotated(x, cos, sin)
-    torch.testing.assert_close(fused.rotated_by_kernel(x, cos, sin), plain)
+        plain = fused.rotate(x, cos, sin)
+    torch.testing.assert_close(fused.rotate_by_kernel(x, cos, sin), plain)
 
 
 def fp8_works() -> bool:

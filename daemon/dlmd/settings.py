@@ -21,6 +21,7 @@ Device = Annotated[
     "auto, cpu, mps, cuda or a card such as cuda:1",
 ]
 Mode = Literal["exact", "quality", "fast"]
+Quantise = Literal["none", "int8", "fp8"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 
 
@@ -39,6 +40,12 @@ class Settings:
         metadata={
             "help": "Where the model runs: cpu, mps, cuda or a card such as cuda:1; auto "
             "takes the emptiest card."
+        },
+    )
+    quantise: Quantise = field(
+        default="none",
+        metadata={
+            "help": "Hold the weights in eight bits: int8 anywhere, fp8 from an RTX 40 on."
         },
     )
     socket: str | None = field(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlmd.model.cache import Cache
+from dlmd.model.fused import FEW_ROWS, attention, gated, normed, rotate, usable
 
 SHORT_T = 256
 
@@ -49,10 +50,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        # The published model normalises in float32 and applies the weight after casting back.
-        x32 = x_BTD.float()
-        x32 = x32 * torch.rsqrt(x32.pow(2).mean(-1, keepdim=True) + self.eps)
-        return self.weight * x32.to(x_BTD.dtype)
+        return normed(x_BTD, self.weight, self.eps)
 
 
 def rotary(
@@ -64,11 +62,6 @@ def rotary(
     angle_BTE = positions_BT[..., None].float() * inverse
     angle_BTE = torch.cat([angle_BTE, angle_BTE], dim=-1)[:, None]
     return angle_BTE.cos().to(dtype), angle_BTE.sin().to(dtype)
-
-
-def rotate(x_BHTE: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor) -> Tensor:
-    left, right = x_BHTE.chunk(2, dim=-1)
-    return x_BHTE * cos_B1TE + torch.cat([-right, left], dim=-1) * sin_B1TE
 
 
 def attend(
@@ -85,6 +78,8 @@ def attend(
         return F.scaled_dot_product_attention(
             q_BHTE, k_BKSE, v_BKSE, is_causal=True, enable_gqa=H != K
         )
+    if allow_B11S is not None and T <= FEW_ROWS and usable(q_BHTE):
+        return attention(q_BHTE, k_BKSE, v_BKSE, allow_B11S[:, 0, 0])
     # Without an order among positions, the heads that share keys are more queries of one
     # head: nothing is repeated.
     q_BKQE = q_BHTE.reshape(B, K, -1, E)
@@ -168,7 +163,7 @@ class MLP(nn.Module):
         )
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        return self.down_proj(gated(self.gate_proj(x_BTD), self.up_proj(x_BTD)))
 
 
 class Layer(nn.Module):

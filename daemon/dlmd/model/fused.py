@@ -90,16 +90,16 @@ def gated_by_kernel(gate_BTF: Tensor, up_BTF: Tensor) -> Tensor:
     return out_BTF
 
 
-def rotated(x_BHTE: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor) -> Tensor:
+def rotate(x_BHTE: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor) -> Tensor:
     """Rotary embedding of queries or keys."""
     packed = x_BHTE.transpose(1, 2).is_contiguous() and cos_B1TE.is_contiguous()
     if usable(x_BHTE) and packed and x_BHTE.shape[-1] & (x_BHTE.shape[-1] - 1) == 0:
-        return rotated_by_kernel(x_BHTE, cos_B1TE, sin_B1TE)
+        return rotate_by_kernel(x_BHTE, cos_B1TE, sin_B1TE)
     left, right = x_BHTE.chunk(2, dim=-1)
     return x_BHTE * cos_B1TE + torch.cat([-right, left], dim=-1) * sin_B1TE
 
 
-def rotated_by_kernel(x_BHTE: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor) -> Tensor:
+def rotate_by_kernel(x_BHTE: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor) -> Tensor:
     B, H, T, E = x_BHTE.shape
     out_BTHE = torch.empty(B, T, H, E, dtype=x_BHTE.dtype, device=x_BHTE.device)
     angles = cos_B1TE.numel() // E
@@ -145,7 +145,7 @@ def int8_linear(
         return int8_linear_by_kernel(x_MK, weight_NK, scale_N, bias_N)
     out_MN = F.linear(x_MK, weight_NK.to(x_MK.dtype))
     out_MN = (out_MN * scale_N).to(x_MK.dtype)
-    return out_MN if bias_N is None else out_MN + bias_N
+    return out_MN if bias_N is None else (out_MN + bias_N).to(x_MK.dtype)
 
 
 def int8_linear_by_kernel(
@@ -193,13 +193,12 @@ def attention(
     packed = packed and k_BJSE.stride() == v_BJSE.stride()
     if usable(q_BHWE) and packed and E in (16, 32, 64, 128, 256):
         return attention_by_kernel(q_BHWE, k_BJSE, v_BJSE, allow_BS)
-    return F.scaled_dot_product_attention(
-        q_BHWE,
-        k_BJSE,
-        v_BJSE,
-        attn_mask=allow_BS[:, None, None, :],
-        enable_gqa=q_BHWE.shape[1] != k_BJSE.shape[1],
+    # The heads that share keys are more queries of one head.
+    q_BJQE = q_BHWE.reshape(*k_BJSE.shape[:2], -1, E)
+    out_BJQE = F.scaled_dot_product_attention(
+        q_BJQE, k_BJSE, v_BJSE, attn_mask=allow_BS[:, None, None, :]
     )
+    return out_BJQE.view(q_BHWE.shape)
 
 
 def attention_by_kernel(

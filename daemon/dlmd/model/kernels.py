@@ -193,8 +193,7 @@ def attend_split(
     """Softmax attention of a window over one share of the keys, packed alike with values.
 
     The G query heads of a key head are rows of one tile (row = w * G + g), so each key is
-    read once. `allow` (B, S) hides keys. Leaves unnormalised sums, their top and total;
-    HEADS is the number of key heads.
+    read once. `allow` (B, S) hides keys. Leaves sums, their top and total; HEADS of keys.
     """
     row = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     batch = (tl.program_id(1) // HEADS).to(tl.int64)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from dlmd.model import quant
 from dlmd.model.config import read_config, read_json, readable
 from dlmd.model.dream import Dream
 
@@ -32,8 +33,13 @@ def load(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     progress: Progress | None = None,
+    quantise: str = "none",
 ) -> Dream:
-    """The model in `path`, in eval mode. `progress` hears (bytes done, bytes in all)."""
+    """The model in `path`, in eval mode. `progress` hears (bytes done, bytes in all).
+
+    `quantise` int8 or fp8: each weight is turned as it comes, so that no more than one is
+    ever there in full.
+    """
     if dtype not in DTYPES:
         raise ValueError(
             f"cannot compute in {dtype}; pass torch.float32, torch.bfloat16 or torch.float16"
@@ -44,12 +50,17 @@ def load(
     with torch.device("meta"), NoInit():  # no memory for what is replaced at once
         model = Dream(config)
     shapes = {name: value.shape for name, value in model.state_dict().items()}
+    kinds = {} if quantise == "none" else quant.prepare(model, quantise, device)
     state: dict[str, Tensor] = {}
     done, total = 0, sum(file.stat().st_size for file in files)
     for file in files:
         for name, tensor in read_tensors(file, shapes, tied=config.tie_word_embeddings):
             done += tensor.nbytes
-            state[name] = tensor.to(device=device, dtype=dtype)
+            if name in kinds:
+                weight, scale = quant.packed(tensor.to(device=device), kinds[name])
+                state |= {name: weight, name.removesuffix("weight") + "scale": scale}
+            else:
+                state[name] = tensor.to(device=device, dtype=dtype)
             if progress is not None:
                 progress(min(done, total), total)
     if config.tie_word_embeddings and EMBEDDING in state:
