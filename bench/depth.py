@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 def lines_of(model: Path, given: argparse.Namespace) -> list[str]:
-    subject = open_subject(model, given.context)
+    subject = open_subject(model, given.context, given.dtype)
     cuts = cut_holes(given.folder, subject.tokenizer, given.holes, given.seed)
     depth = subject.model.config.num_hidden_layers
     lines = []
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of results")
     parser.add_argument("--context", type=int, default=512, help="tokens, holes too")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--holes", type=int, nargs=3, default=(100, 100, 50), metavar="N",

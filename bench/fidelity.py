@@ -29,10 +29,12 @@ from dlmd.decode import (
 )
 from dlmd.decode.canvas import lay_out
 from dlmd.decode.infill import MODES
+from dlmd.decode.places import Places
 from dlmd.model import Dream, load
 from dlmd.profiles import EMBEDDED_FOLDER, Profile, for_folder
 from dlmd_finetune.evidence.ledger import Ledger, Row, key_of, open_ledger
 from dlmd_finetune.evidence.statistics import paired_difference
+from torch import Tensor
 
 EXACT = "exact"
 DOUBTFUL = 0.9  # tokens that exact mode committed with less confidence than this
@@ -49,6 +51,24 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoPadding:
+    """An `Ending` for holes of known length: padding is no choice in them. Left in, it
+    would fill most of a long hole and agree with itself."""
+
+    pad_ids: tuple[int, ...]
+
+    def bar(self, tokens_BT: Tensor, places: Places, logits_BMV: Tensor) -> Tensor:
+        logits_BMV[..., list(self.pad_ids)] = torch.finfo(logits_BMV.dtype).min
+        return logits_BMV
+
+    def settle(self, tokens_BT: Tensor, places: Places, x0_BM: Tensor) -> Tensor:
+        return tokens_BT
+
+    def end(self, tokens_BT: Tensor) -> Tensor:
+        return tokens_BT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     tokens: list[int]
     sure: list[float]
@@ -60,16 +80,16 @@ class Outcome:
 # ---- decoding one hole ----
 
 
-def open_subject(folder: Path, context: int) -> Subject:
+def open_subject(folder: Path, context: int, dtype: str = "float32") -> Subject:
     weights = hashlib.sha256()
     for file in sorted(folder.glob("*.safetensors")):
         weights.update(file.read_bytes())
     profile = replace(for_folder(folder), context=context)
     return Subject(
-        model=load(folder),
+        model=load(folder, dtype=getattr(torch, dtype)),
         tokenizer=Tokenizer.load(folder),
         profile=profile,
-        digest=weights.hexdigest()[:16],
+        digest=f"{weights.hexdigest()[:12]}-{dtype}",
     )
 
 
@@ -82,10 +102,13 @@ def lay(subject: Subject, cut: Cut) -> tuple[Canvas, range]:
 
 def decode(subject: Subject, cut: Cut, plan: str) -> Outcome:
     canvas, hole = lay(subject, cut)
-    if plan == EXACT:
-        states = denoise(subject.model, canvas, DecodeSettings(schedule="even"))
-    else:
-        states = denoise_cached(subject.model, canvas, settings_of(plan))
+    decoder = denoise if plan == EXACT else denoise_cached
+    states = decoder(
+        subject.model,
+        canvas,
+        DecodeSettings(schedule="even") if plan == EXACT else settings_of(plan),
+        ending=NoPadding(pad_ids=subject.profile.pad_ids),
+    )
     *_, last = states
     assert last.confidence_BT is not None
     return Outcome(
@@ -230,14 +253,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="results, kept")
     parser.add_argument("--model", type=Path, default=EMBEDDED_FOLDER)
     parser.add_argument("--context", type=int, default=512, help="tokens, holes too")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--holes", type=int, nargs=3, default=(400, 400, 204), metavar="N",
+        "--holes", type=int, nargs=3, default=(480, 420, 104), metavar="N",
         help="of 1-8, 9-32 and 33-128 tokens",
     )  # fmt: skip
     parser.add_argument("--plans", nargs="*", default=[])
     given = parser.parse_args()
-    subject = open_subject(given.model, given.context)
+    subject = open_subject(given.model, given.context, given.dtype)
     cuts = cut_holes(given.folder, subject.tokenizer, given.holes, given.seed)
     lengths = ", ".join(f"{low}-{high}" for low, high in BUCKETS)
     print(
