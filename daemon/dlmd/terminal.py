@@ -126,6 +126,13 @@ def heading(status: Status) -> Text:
     return line
 
 
+def seeing(status: Status) -> str:
+    """How much of a document the model is shown, and what it computes in."""
+    if not status.context:
+        return ""
+    return f"sees {status.context} tokens of a document, computes in {status.dtype}"
+
+
 def loading(status: Status) -> str:
     """How far the model is loaded."""
     if not status.bytes_total:

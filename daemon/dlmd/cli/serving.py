@@ -99,12 +99,12 @@ def status(
 
 
 def _status_text(seen: "Status", place: "Endpoint", pid: int | None) -> str:
-    from dlmd.terminal import heading, loading
+    from dlmd.terminal import heading, loading, seeing
 
     lines = [seen.phase, str(heading(seen))]
     if seen.phase == "loading":
         lines.append(loading(seen))
-    lines += [text for text in (seen.detail, seen.fix) if text]
+    lines += [text for text in (seeing(seen), seen.detail, seen.fix) if text]
     where = f"at {place}" if place.socket is None else f"socket {place.socket}"
     return "\n".join([*lines, where, *([f"pid {pid}"] if pid else [])])
 

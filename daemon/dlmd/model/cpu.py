@@ -48,13 +48,13 @@ def faster_dtype(config: DreamConfig) -> torch.dtype:
     return torch.bfloat16 if short * WORTH < exact else torch.float32
 
 
-def watched(model: Dream, choice: Choice) -> Watch:
+def watch(model: Dream, choice: Choice) -> Watch:
     """Keeps the number of threads right as long as the model lives."""
     tried = list(choice.tried)
-    watch = Watch(Pace(tried, choice.wide), Pace(tried, choice.narrow))
+    watching = Watch(Pace(tried, choice.wide), Pace(tried, choice.narrow))
     if len(tried) > 1:
-        stand_before_layers(model, watch.before)
-    return watch
+        stand_before_layers(model, watching.before)
+    return watching
 
 
 def sample(config: DreamConfig, dtype: torch.dtype) -> Dream:

@@ -6,10 +6,13 @@ Must not know queues, clients or sockets.
 """
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from dlmd.profiles import EMBEDDED_FOLDER, PROFILES, find, for_folder
+from dlmd.serve.budget import Budget, measured
 from dlmd.serve.engine import Description
 from dlmd.serve.job import Frame
 from dlmd.settings import Settings
@@ -29,13 +32,22 @@ class ModelBackend:
         self.folder = folder_of(settings.model)
         self.profile = for_folder(self.folder)
         self.device = ""
+        self.dtype = ""
+        self._budget: Budget | None = None
         self._model: Any = None
         self._tokenizer: Any = None
 
     def describe(self) -> Description:
         named = self.settings.model in PROFILES
         model = self.settings.model if named else str(self.folder)
-        return {"model": model, "profile": self.profile.name, "device": self.device}
+        budget = self._budget
+        return {
+            "model": model,
+            "profile": self.profile.name,
+            "device": self.device,
+            "dtype": self.dtype,
+            "context": 0 if budget is None else budget.context,
+        }
 
     def load(self, progress: Callable[[int, int], None]) -> None:
         # Before torch is there, which takes seconds: the first word about how much comes.
@@ -45,25 +57,63 @@ class ModelBackend:
         import torch
 
         from dlmd.decode import Tokenizer
-        from dlmd.model import cuda, load, read_config
+        from dlmd.model import cpu, cuda, load, read_config
 
-        read_config(self.folder)  # a wrong kind of model is the first thing to say
+        # A wrong kind of model is the first thing to say.
+        config = read_config(self.folder)
         self.device = cuda.choose(self.settings.device)
         cuda.take(self.device)
-        dtype = torch.float32 if self.device == "cpu" else torch.bfloat16
+        named = self.settings.dtype
+        dtype = None if named == "auto" else getattr(torch, named)
+        on_cpu = cpu.choose(config, dtype) if self.device == "cpu" else None
+        dtype = on_cpu.dtype if on_cpu else dtype or torch.bfloat16
+        self.dtype = str(dtype).removeprefix("torch.")
         self._tokenizer = Tokenizer.load(self.folder)
         self._model = load(
-            self.folder, device=self.device, dtype=dtype, progress=progress
+            self.folder,
+            device=self.device,
+            dtype=dtype,
+            progress=progress,
+            quantise=self.settings.quantise,
         )
+        if on_cpu is not None:
+            cpu.watch(self._model, on_cpu)
         # The first forward allocates and picks kernels; no request should wait for that.
         for _ in self.infill(WARM_UP):
             pass
+        self._budget = self._solved()
+
+    def _solved(self) -> Budget | None:
+        """The context that this model on this machine can answer in time."""
+        target_s, most = self.settings.first_state_ms / 1000, self.profile.context
+        if not target_s:
+            return None
+
+        def first_state_s(context: int) -> float:
+            text = "value = other + 1\n" * context  # more than fits
+            hole = HolePart(HoleSpec(length=16))
+            request = Infill(id="measured", parts=[text, hole, "\n" + text])
+            began = perf_counter()
+            frames = self._frames(request, context)
+            next(frames)
+            took = perf_counter() - began
+            frames.close()
+            return took
+
+        curve = measured(first_state_s, target_s=target_s, most=most)
+        return Budget(curve, target_s=target_s, most=most)
 
     def unload(self) -> None:
         self._model = self._tokenizer = None
         from dlmd.model import cuda
 
         cuda.give_back()  # and what generators that ended hold in a cycle
+
+    def use_model(self, name: str) -> None:
+        folder = folder_of(name)
+        profile = for_folder(folder)
+        self.settings = replace(self.settings, model=name)
+        self.folder, self.profile = folder, profile
 
     def use_adapter(self, name: str | None) -> None:
         if name is not None:
@@ -75,6 +125,17 @@ class ModelBackend:
         return 0 if tokenizer is None else len(tokenizer.encode(text))
 
     def infill(self, request: Infill) -> Generator[Frame, Pin | None, None]:
+        budget = self._budget
+        frames = self._frames(request, None if budget is None else budget.context)
+        began = perf_counter()
+        frame = next(frames)
+        if budget is not None and request.n == 1:
+            budget.saw(frame.context, perf_counter() - began)
+        while frame is not None:
+            pin = yield frame
+            frame = next(frames, None) if pin is None else frames.send(pin)
+
+    def _frames(self, request: Infill, budget: int | None) -> Any:
         from dlmd.decode import Hole, infill
 
         parts = [
@@ -82,12 +143,13 @@ class ModelBackend:
             for part in request.parts
         ]
         settings = infill_settings(request, self.settings)
-        yield from infill(
+        return infill(
             self._model,
             self._tokenizer,
             self.profile,
             parts,
             settings,
+            budget=budget,
             chat=told(request),
         )
 
