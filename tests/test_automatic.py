@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from dlmd.profiles import PROFILES
 from dlmd.store import automatic, shelf
+from dlmd.store.automatic import PREFERRED, Choice
 from dlmd.store.shelf import File, Record
 
 from tests.fakes.hub import own_places
@@ -37,29 +38,44 @@ def unasked() -> int:
 
 
 def test_nothing_pulled_is_the_embedded_one_and_no_device_is_asked() -> None:
-    assert automatic.choose(unasked) == automatic.candidate() == "embedded"
+    assert automatic.candidate() == "embedded"
+    assert automatic.choose(unasked) == Choice(name="embedded")
 
 
 def test_another_model_pulled_changes_nothing() -> None:
     pulled("dream-v0-7b-base")
-    assert automatic.choose(unasked) == "embedded"
+    assert automatic.choose(unasked).name == "embedded"
 
 
 @pytest.mark.parametrize(
-    ("free", "name"),
+    ("free", "name", "eight_bits"),
     [
-        (None, "embedded"),
-        (8 * GB, "embedded"),
-        (16 * GB, "embedded"),
-        (24 * GB, automatic.PREFERRED),
+        (None, "embedded", False),
+        (8 * GB, "embedded", False),
+        (12 * GB, PREFERRED, True),
+        (16 * GB, PREFERRED, True),
+        (24 * GB, PREFERRED, False),
     ],
 )
-def test_the_7b_needs_a_device_with_room(free: int | None, name: str) -> None:
-    pulled(automatic.PREFERRED)
-    assert automatic.candidate() == automatic.PREFERRED
-    assert automatic.choose(lambda: free) == name
+def test_the_7b_needs_a_device_with_room(
+    free: int | None, name: str, eight_bits: bool
+) -> None:
+    pulled(PREFERRED)
+    assert automatic.candidate() == PREFERRED
+    assert automatic.choose(lambda: free) == Choice(name=name, eight_bits=eight_bits)
+
+
+def test_who_wants_eight_bits_gets_them_with_any_room() -> None:
+    pulled(PREFERRED)
+    for free in (12 * GB, 80 * GB):
+        chosen = automatic.choose(lambda free=free: free, eight_bits=True)  # type: ignore[misc]
+        assert chosen == Choice(name=PREFERRED, eight_bits=True)
 
 
 def test_what_it_needs_is_the_weights_and_something_to_work_with() -> None:
-    weights = PROFILES[automatic.PREFERRED].size
-    assert weights and weights * 1.1 < automatic.needed() < weights * 1.2
+    profile = PROFILES[PREFERRED]
+    assert profile.size and profile.parameters
+    assert profile.size * 1.1 < automatic.needed() < profile.size * 1.2
+    # The embedding stays in bf16, all that multiplies is a byte each.
+    halved = profile.parameters + 152_064 * 3584
+    assert halved * 1.1 < automatic.needed(eight_bits=True) < halved * 1.2

@@ -39,14 +39,25 @@ def test_pulled_it_is_named_and_found_by_its_profile(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("free", "name"), [(None, "embedded"), (10**9, "embedded"), (10**11, SEVEN)]
+    ("free", "name", "eight_bits"),
+    [
+        (None, "embedded", False),
+        (10**9, "embedded", False),
+        (12 * 10**9, SEVEN, True),
+        (10**11, SEVEN, False),
+    ],
 )
 def test_auto_takes_it_only_where_it_fits(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch, free: int | None, name: str
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+    free: int | None,
+    name: str,
+    eight_bits: bool,
 ) -> None:
     list(pull.carry_out(pull.plan(SEVEN)))
     monkeypatch.setattr(which, "room", lambda device: free)
-    assert which.with_room("auto", "auto").name == name
+    found = which.with_room("auto", "auto")
+    assert (found.name, found.eight_bits) == (name, eight_bits)
     assert which.with_room(SEVEN, "auto").name == SEVEN  # who names it gets it
 
 

@@ -5,7 +5,7 @@ that only on the engine's thread. What comes over the wire is a name and never a
 not open weights.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlmd.profiles import EMBEDDED_FOLDER, Profile, for_folder
@@ -18,6 +18,7 @@ class Chosen:
     name: str  # as a status says it: from the table, or the path of a user's folder
     folder: Path
     profile: Profile
+    eight_bits: bool = False  # there is room for it only so
 
 
 def named(word: str) -> Chosen:
@@ -48,11 +49,12 @@ def configured(word: str) -> Chosen:
     return Chosen(name=str(path), folder=path, profile=for_folder(path))
 
 
-def with_room(word: str, device: str) -> Chosen:
+def with_room(word: str, device: str, *, eight_bits: bool = False) -> Chosen:
     """The same, once the device may be asked: `auto` takes the 7B only where it fits."""
     if word != "auto":
         return configured(word)
-    return named(automatic.choose(lambda: room(device)))
+    choice = automatic.choose(lambda: room(device), eight_bits=eight_bits)
+    return replace(named(choice.name), eight_bits=choice.eight_bits)
 
 
 def room(device: str) -> int | None:
