@@ -212,6 +212,11 @@ class StopsShort:
 
     def use_adapter(self, name: str | None) -> None: ...
 
+    def use_model(self, name: str) -> None: ...
+
+    def count(self, text: str) -> int:
+        return 0
+
     def describe(self) -> Description:
         return {"model": "short", "profile": "short", "device": "none"}
 
@@ -226,6 +231,20 @@ def test_a_backend_that_stops_short_is_our_fault() -> None:
     engine.submit("c", Infill(id="a", parts=["x", hole()]), said.append)
     engine.step()
     assert [getattr(message, "code", None) for message in said] == ["internal"]
+
+
+def test_ends_are_told_to_who_counts_them_and_tokens_are_counted(desk: Desk) -> None:
+    ends: list[tuple[str, str]] = []
+    desk.engine.watch_ends(
+        lambda job, end: ends.append((job.request.id, type(end).__name__))
+    )
+    desk.ask("a")
+    desk.ask("b", model="gone")  # refused, so never accepted
+    desk.ask("c")
+    desk.engine.cancel("c", "c")
+    desk.work()
+    assert ends == [("c", "Failure"), ("a", "Result")]
+    assert desk.engine.count("a b") == 2
 
 
 # ---- whose turn

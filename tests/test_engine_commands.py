@@ -1,17 +1,17 @@
-"""The engine by hand: loans of the device, adapters, pins, and weights that come and go."""
+"""The engine by hand: loans of the device, adapters and other models."""
 
 import pytest
 from dlmd.wire.protocol import (
     Failure,
-    Pin,
     Result,
     Sleep,
     State,
     UseAdapter,
+    UseModel,
     Wake,
 )
 
-from tests.fakes.desk import FILL, Desk
+from tests.fakes.desk import FILL, Desk, filled, phase
 from tests.fakes.model import FakeBackend
 
 LEFT = "1 2 3 4 5 6"
@@ -24,108 +24,6 @@ def desk() -> Desk:
     ready = Desk(backend=backend)
     ready.engine.load()
     return ready
-
-
-def filled(desk: Desk, id: str) -> str:
-    end = desk.end(id)
-    assert isinstance(end, Result), end
-    return end.candidates[0].holes[0]
-
-
-def phase(desk: Desk) -> str:
-    return desk.engine.status.phase
-
-
-# ---- keep-alive
-
-
-def test_idle_weights_leave_and_come_back_for_the_next_request(desk: Desk) -> None:
-    desk.ask("a")
-    desk.work()
-    assert desk.engine.status.until is not None
-    desk.now = 30 * 60 - 0.1
-    assert not desk.engine.step()
-    assert (phase(desk), desk.backend.log) == ("ready", ["load"])
-    desk.now = 30 * 60
-    assert not desk.engine.step()
-    assert (phase(desk), desk.backend.log) == ("idle", ["load", "unload"])
-    desk.statuses.clear()
-    desk.ask("b")
-    desk.work()
-    assert filled(desk, "b") == FILL
-    assert desk.backend.log == ["load", "unload", "load"]
-    assert [s.phase for s in desk.statuses][:2] == ["loading", "loading"]
-    assert any(s.bytes_done for s in desk.statuses)
-
-
-@pytest.mark.parametrize(
-    ("keep_alive", "gone_after"), [("10m", 600), (5, 5), ("0", 0), (0, 0)]
-)
-def test_a_request_may_say_how_long_the_weights_stay(
-    desk: Desk, keep_alive: str | int, gone_after: float
-) -> None:
-    desk.ask("a", keep_alive=keep_alive)
-    desk.work()
-    if gone_after:
-        desk.now = gone_after - 0.1
-        desk.engine.step()
-        assert phase(desk) == "ready"
-    desk.now = gone_after
-    desk.engine.step()
-    assert phase(desk) == "idle"
-
-
-def test_below_zero_they_stay_until_another_request_says_otherwise(desk: Desk) -> None:
-    desk.ask("a", keep_alive="-1")
-    desk.work()
-    desk.now = 1e9
-    desk.engine.step()
-    assert (phase(desk), desk.engine.status.until) == ("ready", None)
-    desk.ask("b")
-    desk.work()
-    desk.now += 30 * 60
-    desk.engine.step()
-    assert phase(desk) == "idle"
-
-
-def test_weights_do_not_leave_while_there_is_work(desk: Desk) -> None:
-    desk.ask("a", keep_alive=0)
-    desk.work(2)
-    desk.now = 1e6
-    desk.work()
-    assert filled(desk, "a") == FILL
-
-
-# ---- a model that does not load
-
-
-def test_after_a_failure_a_request_later_tries_again() -> None:
-    desk = Desk(backend=FakeBackend(load_error=ValueError("out of memory")))
-    desk.engine.load()
-    assert "ask again" in desk.engine.status.fix
-    desk.now = 5
-    desk.ask("too soon")
-    assert desk.code("too soon") == "model"
-    desk.now = 10
-    desk.ask("still broken")
-    desk.work()
-    assert desk.code("still broken") == "model"
-    assert phase(desk) == "failed"
-    desk.backend.load_error = None
-    desk.now = 20
-    desk.ask("mended")
-    desk.work()
-    assert isinstance(desk.end("mended"), Result)
-    assert (phase(desk), desk.engine.status.detail) == ("ready", "")
-
-
-def test_another_model_than_ours_is_refused_by_name(desk: Desk) -> None:
-    desk.ask("a", model="dream-7b")
-    desk.ask("b", model="fake")
-    desk.work()
-    assert desk.code("a") == "bad_request"
-    assert "this daemon serves fake" in desk.end("a").message  # type: ignore[union-attr]
-    assert isinstance(desk.end("b"), Result)
 
 
 # ---- loans
@@ -411,47 +309,65 @@ def test_weights_lost_in_a_swap_are_loaded_again(desk: Desk) -> None:
     assert desk.backend.log == ["load", "unload", "load"]
 
 
-# ---- pins
+# ---- other models
 
 
-def test_what_the_user_typed_is_kept_and_the_rest_adapts(desk: Desk) -> None:
+def test_another_model_takes_over_with_its_clients_waiting(desk: Desk) -> None:
+    desk.order(UseModel(id="m", model="other"))
     desk.ask("a")
-    desk.work(2)
-    desk.engine.pin("c", Pin(id="a", hole=0, text="a b X"))
     desk.work()
-    assert filled(desk, "a").startswith("a b X")
-    assert desk.backend.forwards == 6
+    assert isinstance(desk.end("m"), Result)
+    assert isinstance(desk.end("a"), Result)
+    assert desk.backend.log == ["load", "unload", "load"]
+    assert (phase(desk), desk.engine.status.model) == ("ready", "other")
 
 
-def test_a_pin_before_the_first_step_begins_with_it(desk: Desk) -> None:
+def test_a_request_for_the_model_before_is_not_answered_by_the_next(desk: Desk) -> None:
+    desk.order(UseModel(id="m", model="other"))
+    desk.work()
+    desk.order(UseModel(id="back", model="fake"))
+    desk.ask("a", model="other")
+    desk.work()
+    assert desk.code("a") == "bad_request"
+
+
+def test_a_model_nobody_knows_changes_nothing(desk: Desk) -> None:
+    desk.order(UseModel(id="m", model="gone"))
+    desk.work()
+    assert desk.code("m") == "bad_request"
+    assert (desk.backend.log, desk.engine.status.model) == (["load"], "fake")
+
+
+def test_the_model_before_comes_back_if_the_other_does_not_load(desk: Desk) -> None:
+    desk.order(UseModel(id="m", model="broken"))
     desk.ask("a")
-    desk.engine.pin("c", Pin(id="a", hole=0, text="a"))
-    desk.engine.pin("c", Pin(id="a", hole=0, text="a X"))
     desk.work()
-    assert filled(desk, "a").startswith("a X")
-    first = desk.of("a")[0]
-    assert isinstance(first, State) and first.step == 1
-
-
-def test_a_pin_of_what_has_ended_or_is_not_ours_is_nothing(desk: Desk) -> None:
-    desk.ask("a")
-    desk.engine.pin("another", Pin(id="a", hole=0, text="X"))
-    desk.work()
-    desk.engine.pin("c", Pin(id="a", hole=0, text="X"))
+    assert desk.code("m") == "model"
+    assert "broken are cut short" in desk.end("m").message  # type: ignore[union-attr]
     assert filled(desk, "a") == FILL
-    assert not desk.engine.step()
+    assert (phase(desk), desk.engine.status.model) == ("ready", "fake")
 
 
-def test_a_pin_survives_a_loan(desk: Desk) -> None:
-    desk.ask("a", priority="batch")
+def test_what_has_begun_finishes_on_its_model_or_begins_again(desk: Desk) -> None:
+    desk.ask("short")
+    desk.ask("long", client="other")
+    desk.work(3)
+    desk.engine.cancel("c", "short")
+    desk.order(UseModel(id="m", model="other"))
     desk.work(1)
-    desk.engine.pin("c", Pin(id="a", hole=0, text="X"))
-    desk.work(1)
-    desk.order(Sleep(id="s"))
+    assert not desk.of("m")
     desk.now = 2
-    desk.order(Wake(id="w"))
     desk.work()
-    assert filled(desk, "a").startswith("X")
+    assert isinstance(desk.end("m"), Result)
+    assert filled(desk, "long") == FILL
+
+
+def test_no_model_is_loaded_while_the_device_is_lent(desk: Desk) -> None:
+    desk.order(Sleep(id="s", by="dlmd tune"))
+    desk.order(UseModel(id="m", model="other"))
+    desk.work()
+    assert desk.code("m") == "busy"
+    assert desk.engine.status.model == "fake"
 
 
 def test_commands_are_told_only_to_who_gave_them(desk: Desk) -> None:

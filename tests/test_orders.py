@@ -1,9 +1,9 @@
 """Loans: who holds the device, and what others are told."""
 
 from dlmd.serve.job import Job
-from dlmd.serve.orders import Loans, Order, done
+from dlmd.serve.orders import Loans, Order
 from dlmd.serve.queue import Queue
-from dlmd.wire.protocol import Command, Infill, Result, Sleep, UseAdapter, Wake, hole
+from dlmd.wire.protocol import Command, Infill, Sleep, UseAdapter, Wake, hole
 
 
 def order(command: Command, **fields: object) -> Order:
@@ -57,8 +57,3 @@ def test_what_waits_for_what_has_begun() -> None:
     assert other.waits(typed, free, 0.0) and not other.waits(batch, free, 0.0)
     assert not other.waits(typed, free, 1.0) and not same.waits(typed, free, 0.0)
     assert not order(Sleep(id="s"), gone=True).waits(typed, free, 0.0)
-
-
-def test_a_command_ends_with_a_result_without_candidates() -> None:
-    end = done(order(Wake(id="w")))
-    assert isinstance(end, Result) and (end.id, end.candidates) == ("w", [])

@@ -25,6 +25,7 @@ from dlmd.wire.protocol import (
     Status,
     Usage,
     UseAdapter,
+    UseModel,
     Wake,
     decode_client,
     decode_server,
@@ -112,6 +113,7 @@ def test_what_the_server_says_comes_back_equal(message: ServerMessage) -> None:
         Sleep(id="a", by="dlmd tune", lasting=True),
         Wake(id="a"),
         UseAdapter(id="a", adapter=None),
+        UseModel(id="a", model="dream-7b"),
     ],
 )
 def test_what_a_client_says_comes_back_equal(message: ClientMessage) -> None:

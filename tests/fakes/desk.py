@@ -65,3 +65,13 @@ class Desk:
         assert isinstance(end, Failure)
         assert end.message.endswith((".", "?")) is False and "\n" not in end.message
         return end.code
+
+
+def filled(desk: Desk, id: str) -> str:
+    end = desk.end(id)
+    assert isinstance(end, Result), end
+    return end.candidates[0].holes[0]
+
+
+def phase(desk: Desk) -> str:
+    return desk.engine.status.phase

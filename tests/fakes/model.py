@@ -47,6 +47,7 @@ class FakeBackend:
     )  # name -> its default fill
     forwards: int = 0
     log: list[str] = field(default_factory=list)  # what came to the device, and left it
+    model: str = "fake"
     adapter: str | None = None
     lose: Callable[[str | None], None] | None = None  # runs before an adapter is used
 
@@ -56,6 +57,8 @@ class FakeBackend:
             time.sleep(self.load_s / 11)
             if self.load_error is not None and tenth == 5:
                 raise self.load_error
+            if self.model == "broken":
+                raise ValueError("the weights of broken are cut short")
         self.log.append("load")
         self.adapter = None
 
@@ -71,7 +74,15 @@ class FakeBackend:
         self.adapter = name
 
     def describe(self) -> Description:
-        return {"model": "fake", "profile": "fake", "device": "none"}
+        return {"model": self.model, "profile": "fake", "device": "none"}
+
+    def count(self, text: str) -> int:
+        return len(TOKEN.findall(text))
+
+    def use_model(self, name: str) -> None:
+        if name not in ("fake", "other", "broken"):
+            raise ValueError(f"unknown model {name!r}; see `dlmd ls`")
+        self.model = name
 
     def infill(self, request: Infill) -> Generator[FakeFrame, Pin | None, None]:
         fills, finish = [], "stop"

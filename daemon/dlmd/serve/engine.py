@@ -10,7 +10,6 @@ is the Backend's.
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Hashable
 
 from dlmd.serve.board import Board
@@ -19,6 +18,7 @@ from dlmd.serve.job import (
     Emit,
     Frame,
     Job,
+    discard,
     explained,
     pinned,
     result,
@@ -28,7 +28,7 @@ from dlmd.serve.job import (
     too_many,
     wrong_model,
 )
-from dlmd.serve.orders import Loans, Order, done
+from dlmd.serve.orders import Order, Orders
 from dlmd.serve.queue import Queue, adapter_of
 from dlmd.serve.resident import Backend, Description, LoadingUnwanted, Resident
 from dlmd.wire.protocol import (
@@ -38,10 +38,7 @@ from dlmd.wire.protocol import (
     Infill,
     Pin,
     Result,
-    Sleep,
-    State,
     Status,
-    Wake,
 )
 
 __all__ = ["SHUTTING_DOWN", "Backend", "Description", "Engine"]
@@ -71,12 +68,14 @@ class Engine:
         first = Status(phase="loading", adapter=adapter, **backend.describe())
         self._board = Board(self._changed, first)
         self._queue = Queue()
-        self._orders: deque[Order] = deque()
-        self._loans = Loans()
         self._stop_at: float | None = None  # stopping: when patience ends
         self._resident = Resident(
             backend, self._board, keep_alive=keep_alive, adapter=adapter, clock=clock
         )
+        self._orders = Orders(
+            self._changed, self._board, self._queue, self._resident, self._between
+        )
+        self._end_listeners: list[Callable[[Job, Result | Failure], None]] = []
         if on_status is not None:
             self.watch(on_status)
 
@@ -89,6 +88,15 @@ class Engine:
     def watch(self, listener: Callable[[Status], None]) -> None:
         """Tell `listener` every change of status, on whatever thread it happens."""
         self._board.watch(listener)
+
+    def watch_ends(self, listener: Callable[[Job, Result | Failure], None]) -> None:
+        """Tell `listener` how each accepted request ended, on the engine's thread."""
+        with self._changed:
+            self._end_listeners.append(listener)
+
+    def count(self, text: str) -> int:
+        """Tokens of a text; 0 while no model is loaded."""
+        return self._resident.backend.count(text)
 
     def submit(self, client: Hashable, request: Infill, emit: Emit) -> None:
         """Queue a request. A refusal is emitted here, everything else by the engine."""
@@ -128,19 +136,16 @@ class Engine:
         """Carry out a command between two steps, and emit how it ended."""
         order = Order(client=client, command=command, emit=emit, arrived=self._clock())
         with self._changed:
-            self._orders.append(order)
+            self._orders.add(order)
             self._changed.notify_all()
 
     def drop(self, client: Hashable) -> None:
         """The client is gone: end its requests and its loan, and tell nobody."""
         with self._changed:
             for job in self._queue.of(client):
-                job.emit = _discard
+                job.emit = discard
                 self._end_soon(job, "cancelled", "the client is gone")
-            for order in self._orders:
-                if order.client == client:
-                    order.gone, order.emit = True, _discard
-            self._give_back(client, lasting=False)
+            self._orders.drop(client)
 
     def stop(self, grace_s: float = 2.0) -> None:
         """Take no more requests; those begun have `grace_s` to finish, the rest fail now."""
@@ -167,24 +172,21 @@ class Engine:
 
     def load(self) -> None:
         """Bring the weights to the device. The status tells how far it is, or why not."""
-        if why := self._resident.load(self._while_loading):
-            with self._changed:
-                for job in self._queue:
-                    self._end_soon(job, "model", why)
+        self._orders.load()
         self._sweep()
 
-    def _while_loading(self) -> None:
-        self._sweep()  # a request that waits for the model may be cancelled meanwhile
+    def _between(self) -> None:
+        """While weights are read: requests may be cancelled, or all of it be unwanted."""
+        self._sweep()
         with self._changed:
-            orders = (order.command for order in self._orders if not order.gone)
-            if self._stop_at is not None or any(isinstance(o, Sleep) for o in orders):
+            if self._stop_at is not None or self._orders.coming:
                 raise LoadingUnwanted
 
     def step(self) -> bool:
         """End what must end, then carry out one command or advance one request by one frame.
         False: there is no work."""
         swept = self._sweep()
-        if self._obey():
+        if self._orders.obey(self._clock(), stopping=self._stop_at is not None):
             return True
         job = self._next()
         if job is None:
@@ -199,6 +201,9 @@ class Engine:
         return True
 
     def _advance(self, job: Job) -> None:
+        if job.frames is None and self._misses(job):  # the model changed meanwhile
+            self._finish(job, wrong_model(job.request, self.status.model))
+            return
         try:
             frame = self._frame(job)
         except Exception as error:
@@ -249,10 +254,12 @@ class Engine:
             job.frames.close()
             self._resident.kept(job.request)
         job.emit(end)
+        for listener in self._end_listeners:
+            listener(job, end)
 
     def _next(self) -> Job | None:
         with self._changed:
-            if self._loans:
+            if self._orders.loans:
                 return None
             # While a command waits for what has begun, nothing else begins.
             return self._queue.pick(
@@ -260,78 +267,6 @@ class Engine:
                 self._resident.in_force,
                 begun_only=bool(self._orders),
             )
-
-    # ---- commands
-
-    def _obey(self) -> bool:
-        """Carry out the oldest command, unless it waits for what has begun."""
-        with self._changed:
-            order = self._orders[0] if self._orders else None
-            if order is None:
-                return False
-            stopping = self._stop_at is not None
-            if not stopping and order.waits(self._queue, self._loans, self._clock()):
-                return False
-        end = None if order.gone else self._carried_out(order)
-        with self._changed:
-            self._orders.popleft()
-        if end is not None:
-            order.emit(end)
-        return True
-
-    def _carried_out(self, order: Order) -> Result | Failure:
-        if self._stop_at is not None:
-            return stopped(order.command.id)
-        if isinstance(order.command, Sleep):
-            return self._lend(order, order.command)
-        if isinstance(order.command, Wake):
-            return self._wake(order)
-        return self._use_adapter(order, order.command.adapter)
-
-    def _lend(self, order: Order, sleep: Sleep) -> Result | Failure:
-        with self._changed:
-            if order.gone:  # meanwhile: nobody would give the device back
-                return done(order)
-            self._loans.lend(order.client, sleep)
-            self._board.enter("sleeping", lent_to=self._loans.to)
-            for job in self._queue:
-                if job.request.priority == "interactive":
-                    refusal = self._loans.refusal(job.request.id)
-                    self._end_soon(job, refusal.code, refusal.message)
-                elif job.frames is not None:
-                    job.begin_again()
-                    self._queue.set_back(job)
-        self._sweep()
-        if self._resident.loaded:
-            self._resident.unload()
-        return done(order)
-
-    def _wake(self, order: Order) -> Result | Failure:
-        with self._changed:
-            self._give_back(order.client, lasting=True)
-        return self._ready_for(order) or done(order)
-
-    def _use_adapter(self, order: Order, name: str | None) -> Result | Failure:
-        if failure := self._ready_for(order):
-            return failure
-        try:
-            self._resident.use_adapter(name)
-        except Exception as error:
-            return explained(order.command.id, error)
-        self._resident.in_force = name
-        self._board.update(adapter=name)
-        return done(order)
-
-    def _ready_for(self, order: Order) -> Failure | None:
-        """Have the weights on the device, or say why they are not."""
-        if not self._loans and not self._resident.loaded:
-            self.load()
-        if self._resident.loaded:
-            return None
-        status = self.status
-        if status.phase == "failed":
-            return Failure(id=order.command.id, code="model", message=status.detail)
-        return self._loans.refusal(order.command.id)
 
     # ---- waiting
 
@@ -349,7 +284,7 @@ class Engine:
     def _has_work(self) -> bool:
         if self._stop_at is not None or self._queue.ending or self._orders:
             return True
-        return bool(self._queue) and not self._loans
+        return bool(self._queue) and not self._orders.loans
 
     def _rest(self) -> float | None:
         """Say that there is no work, and let idle weights go; seconds until something is due."""
@@ -371,34 +306,25 @@ class Engine:
         id, status = job.request.id, self._board.status
         if self._stop_at is not None:
             return stopped(id)
-        if job.request.model not in (None, status.model, status.profile):
+        if self._misses(job):
             return wrong_model(job.request, status.model)
         tried_s = self._clock() - self._resident.failed_at
         if status.phase == "failed" and tried_s < RETRY_S:
             return Failure(id=id, code="model", message=status.detail)
         if job.request.priority == "interactive":
-            coming = [
-                o.command.by for o in self._orders if isinstance(o.command, Sleep)
-            ]
-            if self._loans or coming:
-                return self._loans.refusal(id, *coming)
+            loans, coming = self._orders.loans, self._orders.coming
+            if loans or coming:
+                return loans.refusal(id, *coming)
         if self._queue.waiting >= self._max_open:
             return too_many(id, self._queue.waiting, self._max_open)
         return None
+
+    def _misses(self, job: Job) -> bool:
+        ours = self._board.status.model, self._board.status.profile
+        return job.request.model not in (None, *ours)
 
     def _end_soon(self, job: Job | None, code: Code, message: str) -> None:
         if job is not None:
             end = Failure(id=job.request.id, code=code, message=message)
             if self._queue.end_soon(job, end):
                 self._changed.notify_all()
-
-    def _give_back(self, client: Hashable, *, lasting: bool) -> None:
-        if self._loans.give_back(client, lasting=lasting):
-            self._board.enter("idle")
-            self._changed.notify_all()
-        elif self._loans:
-            self._board.update(lent_to=self._loans.to)
-
-
-def _discard(message: State | Result | Failure) -> None:
-    """The emit of a client that is gone."""

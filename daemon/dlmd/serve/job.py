@@ -147,6 +147,10 @@ def _candidate(frame: Frame) -> Candidate:
     return Candidate(holes=frame.texts, confidence=mean, finish=frame.finish)
 
 
+def discard(message: State | Result | Failure) -> None:
+    """The emit of a client that is gone."""
+
+
 def stopped(id: str) -> Failure:
     return Failure(id=id, code="shutting_down", message=SHUTTING_DOWN)
 

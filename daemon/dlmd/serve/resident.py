@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Generator
-from typing import Protocol, TypedDict
+from typing import NotRequired, Protocol, TypedDict
 
 from dlmd.serve.board import Board
 from dlmd.serve.job import Frame, explained
@@ -28,19 +28,23 @@ class Description(TypedDict):
     model: str
     profile: str
     device: str
+    dtype: NotRequired[str]
+    context: NotRequired[int]
 
 
 class Backend(Protocol):
-    """What computes. Called on the engine's thread only, except describe().
+    """What computes. Called on the engine's thread only, except describe() and count().
 
     The generator of `infill` may be sent a Pin instead of asked for the next frame.
     `use_adapter` raises ValueError before it touches the weights; after any other exception
-    they are lost.
+    they are lost. `use_model` says what load() will read next; ValueError where it cannot.
     """
 
     def load(self, progress: Progress) -> None: ...
     def unload(self) -> None: ...
     def describe(self) -> Description: ...
+    def count(self, text: str) -> int: ...
+    def use_model(self, name: str) -> None: ...
     def use_adapter(self, name: str | None) -> None: ...
     def infill(self, request: Infill) -> Generator[Frame, Pin | None, None]: ...
 
@@ -158,4 +162,6 @@ class Resident:
             self.unload()
             self._board.enter("idle", queue=0)
         else:
-            self._board.update(phase="ready", queue=0, until=self._until)
+            # Described anew: what a backend takes at once may follow what it measured.
+            about = self.backend.describe()
+            self._board.update(phase="ready", queue=0, until=self._until, **about)

@@ -31,6 +31,7 @@ from dlmd.wire.protocol import (
     State,
     Status,
     UseAdapter,
+    UseModel,
     Wake,
     decode_server,
     encode,
@@ -168,6 +169,10 @@ class Client:
     async def use_adapter(self, adapter: str | None) -> None:
         """Compute what is asked from now on with this adapter; None: with none."""
         await self._command(UseAdapter(id=self._fresh_id(), adapter=adapter))
+
+    async def use_model(self, model: str) -> None:
+        """Serve this model from now on; comes back when it is loaded."""
+        await self._command(UseModel(id=self._fresh_id(), model=model))
 
     async def _command(self, command: Command) -> None:
         text = self._checked(command)

@@ -25,8 +25,10 @@ from dlmd.wire.messages import (
     ProtocolError,
     Sleep,
     UseAdapter,
+    UseModel,
 )
 
+MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 ADAPTER_NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
 
@@ -161,6 +163,12 @@ def complaints(message: ClientMessage, limits: Limits) -> Iterator[ProtocolError
             yield ProtocolError(_range_complaint("by", message.by, limits), id=id)
     elif isinstance(message, UseAdapter):
         yield from _adapter_complaints(message.adapter, id, limits)
+    elif isinstance(message, UseModel) and not MODEL_NAME.fullmatch(message.model):
+        said = (
+            f"model was {shown(message.model)}, expected the name of a model, not a path; "
+            "see `dlmd ls`"
+        )
+        yield ProtocolError(said, id=id)
 
 
 def _infill_complaints(

@@ -146,6 +146,13 @@ class UseAdapter(
     adapter: str | None
 
 
+class UseModel(Struct, frozen=True, kw_only=True, tag_field="type", tag="use_model"):
+    """Serve this model from now on, with the same clients."""
+
+    id: str
+    model: str
+
+
 class Status(Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
     phase: Phase
     model: str = ""
@@ -208,7 +215,7 @@ class Failure(Struct, frozen=True, kw_only=True, tag_field="type", tag="failure"
     message: str
 
 
-Command = Sleep | Wake | UseAdapter
+Command = Sleep | Wake | UseAdapter | UseModel
 ClientMessage = Infill | Cancel | Pin | Command
 ServerMessage = Hello | Status | State | Result | Failure
 

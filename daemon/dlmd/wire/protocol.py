@@ -37,6 +37,7 @@ from dlmd.wire.messages import (
     Turn,
     Usage,
     UseAdapter,
+    UseModel,
     Wake,
     hole,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "Turn",
     "Usage",
     "UseAdapter",
+    "UseModel",
     "Wake",
     "decode_client",
     "decode_server",
