@@ -1,5 +1,6 @@
 """From parts of text and a model to filled holes. Tensors only: no threads, no sockets."""
 
+from dlmd.decode.cached import denoise_cached
 from dlmd.decode.canvas import Canvas, Hole, Part, Pieces, splice
 from dlmd.decode.commit import schedule
 from dlmd.decode.infill import Frame, InfillSettings, infill
@@ -19,6 +20,7 @@ __all__ = [
     "Tokenizer",
     "choose",
     "denoise",
+    "denoise_cached",
     "infill",
     "schedule",
     "score",

@@ -10,7 +10,7 @@ Shapes: B rows, T positions, M places of a row, N open places, V vocabulary, I s
 """
 
 from collections.abc import Generator as Run
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -32,8 +32,9 @@ class Scorer(Protocol):
     def begin(self, canvas: Canvas, places: Places) -> None:
         """A run starts, or goes on from a canvas that somebody changed."""
 
-    def score(self, canvas: Canvas, places: Places) -> tuple[Tensor, Canvas]:
-        """Logits of the places, (B, M, V), and the canvas with the work counted."""
+    def score(self, canvas: Canvas, places: Places, left: int) -> tuple[Tensor, Canvas]:
+        """Logits of the places, (B, M, V), and the canvas with the work counted; `left`
+        masks are left in all rows."""
 
     def saw(self, reading: Reading, open_BM: Tensor) -> None:
         """What was read in these logits; steers when to look again at everything."""
@@ -61,7 +62,7 @@ class FullForwards:
     def begin(self, canvas: Canvas, places: Places) -> None:
         pass
 
-    def score(self, canvas: Canvas, places: Places) -> tuple[Tensor, Canvas]:
+    def score(self, canvas: Canvas, places: Places, left: int) -> tuple[Tensor, Canvas]:
         rows_N = flat(places.source_BM, canvas.tokens_BT.shape[1])
         logits_NV = self.model(canvas.tokens_BT, canvas.valid_BT, rows_N=rows_N)
         return logits_NV.view(*places.shape, -1), counted(canvas)
@@ -77,7 +78,7 @@ def denoise(
     *,
     generator: Generators | None = None,
     ending: Ending | None = None,
-) -> Iterator[Canvas]:
+) -> Run[Canvas, Canvas | None, None]:
     """The canvas after each step. A step that commits nothing costs no forward. A canvas
     sent back at a yield takes the place of the one yielded, and the run goes on from it."""
     return run(
@@ -133,7 +134,7 @@ def sure_states(
             sent = yield canvas
         else:
             with torch.no_grad():  # not around the yield: the caller's mode is theirs
-                logits_BMV, canvas = scorer.score(canvas, places)
+                logits_BMV, canvas = scorer.score(canvas, places, sum(pace.left_B))
                 canvas, reading, open_BM = advance(
                     canvas,
                     places,
@@ -254,8 +255,9 @@ def drawn_states(
     while i < total if ending is None else bool(canvas.masked_BT.any()):
         with torch.no_grad():
             before_BT = canvas.tokens_BT
-            if logits_BMV is None and bool(canvas.masked_BT.any()):
-                logits_BMV, canvas = scorer.score(canvas, places)
+            left = int(canvas.masked_BT.sum())
+            if logits_BMV is None and left:
+                logits_BMV, canvas = scorer.score(canvas, places, left)
             if logits_BMV is not None:
                 canvas = drawn(
                     canvas, places, logits_BMV, settings, i, generator, ending
