@@ -119,9 +119,8 @@ def number(
 ) -> ProtocolError | None:
     if value is None or low <= value <= high:
         return None
-    return ProtocolError(
-        f"{name} was {shown(value)}, expected {low:g} to {high:g}; change it"
-    )
+    seen = f"{value:g}" if isinstance(value, float) else shown(value)
+    return ProtocolError(f"{name} was {seen}, expected {low:g} to {high:g}; change it")
 
 
 def check(complaints: Iterable[ProtocolError | None]) -> None:
@@ -130,13 +129,13 @@ def check(complaints: Iterable[ProtocolError | None]) -> None:
             raise complaint
 
 
-def common_bounds(ask: Ask, limits: Limits, candidates: str = "n") -> Ask:
+def common_bounds(ask: Ask, limits: Limits, tokens: str = "max_tokens") -> Ask:
     """The same ask, or a ProtocolError about the first number out of bounds."""
     chars = len(ask.before) + len(ask.after) + sum(len(t.content) for t in ask.turns)
     check(
         (
-            number("max_tokens", ask.max_tokens, 0, MOST_TOKENS_ASKED),
-            number(candidates, ask.n, 1, limits.max_candidates),
+            number(tokens, ask.max_tokens, 0, MOST_TOKENS_ASKED),
+            number("n", ask.n, 1, limits.max_candidates),
             number("temperature", ask.temperature, 0, limits.max_temperature),
             number("top_p", ask.top_p, 0, 1),
             number("seed", ask.seed, 0, LARGEST_SEED),

@@ -70,7 +70,7 @@ def read(body: bytes, limits: Limits) -> Ask:
         model=form.model or "",
         fields=tuple(form.response_fields or ()),
     )
-    return common_bounds(ask, limits)
+    return common_bounds(ask, limits, tokens="n_predict")
 
 
 def whole(ask: Ask, answer: Answer, about: About) -> Any:

@@ -70,7 +70,14 @@ class Desk:
 
     @property
     def context(self) -> int:
-        return self.engine.status.context or CONTEXT
+        """What the model was made to see."""
+        known = PROFILES.get(self.engine.status.profile)
+        return CONTEXT if known is None else known.context
+
+    @property
+    def seen(self) -> int:
+        """What it sees of a document on this machine."""
+        return self.engine.status.context or self.context
 
     @property
     def model(self) -> str:
@@ -245,7 +252,7 @@ def whole_lines(newest: dict[int, State], ask: Ask) -> Answer | None:
 
 async def counted(answer: Answer, ask: Ask, room: int, desk: Desk) -> Answer:
     """With the tokens of what was sent, as far as the model sees it, and of what came."""
-    context = desk.context
+    context = desk.context if ask.turns else desk.seen
     most = context * CHARS_PER_TOKEN
     filled = min(ask.max_tokens or room, room)
     spoken = "\n".join(turn.content for turn in ask.turns)
