@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from dlmd.profiles import EMBEDDED_FOLDER
-from dlmd.serve.backend import ModelBackend, folder_of, infill_settings
+from dlmd.serve.backend import ModelBackend, infill_settings
 from dlmd.serve.engine import Engine
 from dlmd.settings import Settings
 from dlmd.wire.client import DaemonGone
@@ -125,11 +124,10 @@ def test_the_request_beats_the_daemons_own_choice() -> None:
 
 
 def test_a_name_without_weights_says_where_they_are() -> None:
-    assert folder_of("embedded") == EMBEDDED_FOLDER
-    with pytest.raises(ValueError, match="download apple/DiffuCoder-7B-cpGRPO"):
-        folder_of("diffucoder-7b-cpgrpo")
-    with pytest.raises(ValueError, match="embedded"):
-        folder_of("no-such-model")
+    with pytest.raises(ValueError, match="type `dlmd pull diffucoder-7b-cpgrpo`"):
+        ModelBackend(Settings(model="diffucoder-7b-cpgrpo"))
+    with pytest.raises(ValueError, match="known are embedded"):
+        ModelBackend(Settings(model="no-such-model"))
 
 
 def test_a_wrong_folder_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:

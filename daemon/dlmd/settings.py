@@ -30,9 +30,10 @@ class Settings:
     """The keys of config.toml."""
 
     model: str = field(
-        default="embedded",
+        default="auto",
         metadata={
-            "help": "A name from the table of models, or the path of a model folder."
+            "help": "A name from `dlmd ls`, or the path of a model folder; auto takes the 7B "
+            "where it was pulled and a GPU has room, else the embedded model."
         },
     )
     device: Device = field(

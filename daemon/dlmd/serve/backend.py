@@ -6,16 +6,17 @@ Must not know queues, clients or sockets.
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from dlmd.profiles import EMBEDDED_FOLDER, PROFILES, find, for_folder
+from dlmd.profiles import Profile
+from dlmd.serve import which
 from dlmd.serve.budget import Budget, measured
 from dlmd.serve.engine import Description
 from dlmd.serve.job import Frame
 from dlmd.settings import Settings
+from dlmd.store import verify
 from dlmd.wire.protocol import HolePart, HoleSpec, Infill, Pin
 
 WARM_UP = Infill(
@@ -29,20 +30,29 @@ WARM_UP = Infill(
 class ModelBackend:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.folder = folder_of(settings.model)
-        self.profile = for_folder(self.folder)
+        self.word = (
+            settings.model
+        )  # as it was asked for: `auto` is answered at each load
+        self.own = self.chosen = which.configured(settings.model)
         self.device = ""
         self.dtype = ""
         self._budget: Budget | None = None
         self._model: Any = None
+        self._touched: frozenset[str] = frozenset()  # weights that hold an adapter
         self._tokenizer: Any = None
 
+    @property
+    def folder(self) -> Path:
+        return self.chosen.folder
+
+    @property
+    def profile(self) -> Profile:
+        return self.chosen.profile
+
     def describe(self) -> Description:
-        named = self.settings.model in PROFILES
-        model = self.settings.model if named else str(self.folder)
         budget = self._budget
         return {
-            "model": model,
+            "model": self.chosen.name,
             "profile": self.profile.name,
             "device": self.device,
             "dtype": self.dtype,
@@ -51,16 +61,21 @@ class ModelBackend:
 
     def load(self, progress: Callable[[int, int], None]) -> None:
         # Before torch is there, which takes seconds: the first word about how much comes.
-        progress(
-            0, sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
-        )
+        progress(0, self.weigh())
         import torch
 
         from dlmd.decode import Tokenizer
         from dlmd.model import cpu, cuda, load, read_config
 
+        if self.word == "auto":
+            wanted = self.settings.quantise != "none"
+            self.chosen = which.with_room(
+                "auto", self.settings.device, eight_bits=wanted
+            )
+            progress(0, self.weigh())
         # A wrong kind of model is the first thing to say.
         config = read_config(self.folder)
+        verify.check(self.folder)
         self.device = cuda.choose(self.settings.device)
         cuda.take(self.device)
         named = self.settings.dtype
@@ -74,7 +89,7 @@ class ModelBackend:
             device=self.device,
             dtype=dtype,
             progress=progress,
-            quantise=self.settings.quantise,
+            quantise=self.quantise(),
         )
         if on_cpu is not None:
             cpu.watch(self._model, on_cpu)
@@ -82,6 +97,13 @@ class ModelBackend:
         for _ in self.infill(WARM_UP):
             pass
         self._budget = self._solved()
+
+    def weigh(self) -> int:
+        return sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
+
+    def quantise(self) -> str:
+        asked = self.settings.quantise
+        return "int8" if asked == "none" and self.chosen.eight_bits else asked
 
     def _solved(self) -> Budget | None:
         """The context that this model on this machine can answer in time."""
@@ -105,19 +127,31 @@ class ModelBackend:
 
     def unload(self) -> None:
         self._model = self._tokenizer = None
+        self._touched = frozenset()
         from dlmd.model import cuda
 
         cuda.give_back()  # and what generators that ended hold in a cycle
 
     def use_model(self, name: str) -> None:
-        folder = folder_of(name)
-        profile = for_folder(folder)
-        self.settings = replace(self.settings, model=name)
-        self.folder, self.profile = folder, profile
+        """Load this one next: by its name, never by a path but the one this was started with."""
+        if name == "auto" and self.settings.model != "auto":
+            raise ValueError(
+                f"this daemon was told to serve {self.own.name}, not to choose; give a "
+                "name from `dlmd ls`"
+            )
+        self.chosen = self.own if name == self.own.name else which.named(name)
+        self.word = name
 
     def use_adapter(self, name: str | None) -> None:
+        from dlmd.model import lora
+        from dlmd.store import adapters
+
+        adapter: dict[str, Any] = {}
         if name is not None:
-            raise ValueError(f"there is no adapter {name}; leave adapter out")
+            folder = adapters.check(name, self.folder)
+            adapter = dict(lora.read(folder, self._model))
+        lora.swap(self._model, self.folder, self._touched, adapter)
+        self._touched = frozenset(adapter)
 
     def count(self, text: str) -> int:
         """Tokens of a text, asked from any thread; 0 while no model is loaded."""
@@ -152,20 +186,6 @@ class ModelBackend:
             budget=budget,
             chat=told(request),
         )
-
-
-def folder_of(model: str) -> Path:
-    """The folder of a name from the table, or of a path."""
-    if model == "embedded":
-        return EMBEDDED_FOLDER
-    path = Path(model).expanduser()
-    if model not in PROFILES and (path.exists() or "/" in model):
-        return path
-    profile = find(model)
-    raise ValueError(
-        f"the weights of {profile.name} are not part of dlmd; download "
-        f"{profile.repository} (licence: {profile.licence}) and give its folder as model"
-    )
 
 
 def told(request: Infill) -> list[dict[str, str]] | None:

@@ -5,10 +5,11 @@ that only on the engine's thread. What comes over the wire is a name and never a
 not open weights.
 """
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dlmd.profiles import EMBEDDED_FOLDER, Profile, for_folder
+from dlmd.profiles import EMBEDDED_FOLDER, Profile, find, for_folder
 from dlmd.store import automatic, shelf
 from dlmd.store.catalogue import sized
 
@@ -39,14 +40,17 @@ def named(word: str) -> Chosen:
 
 def configured(word: str) -> Chosen:
     """The model of a setting: a name, or the path of a folder."""
-    try:
-        known = word == "auto" or shelf.profile(word) is not None
-    except ValueError:
-        known = False
     path = Path(word).expanduser()
-    if known or not (path.exists() or "/" in word):
-        return named(word)
+    is_path = not is_name(word) and (path.exists() or "/" in word)
+    if not is_path:
+        return named(word if word == "auto" else find(word).name)
     return Chosen(name=str(path), folder=path, profile=for_folder(path))
+
+
+def is_name(word: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return word == "auto" or bool(find(word))
+    return False
 
 
 def with_room(word: str, device: str, *, eight_bits: bool = False) -> Chosen:
