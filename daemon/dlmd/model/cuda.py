@@ -261,6 +261,11 @@ class Outbox:
         self._read += 1
         return self.host_RX[at].clone()
 
+    @property
+    def taken(self) -> int:
+        """The next record to read."""
+        return self._read
+
     def restart(self) -> None:
         """Begin at record 0 again; what was sent and not read is dropped."""
         for n in range(self._read, self._sent):
