@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "dlmd.wire": set(),
     "dlmd.holes": {"dlmd.wire"},
     "dlmd.terminal": {"dlmd.wire", "dlmd.holes"},
-    "dlmd.ask": {"dlmd.wire", "dlmd.settings", "dlmd.terminal"},
+    "dlmd.ask": {"dlmd.wire", "dlmd.settings", "dlmd.terminal", "dlmd.store"},
     "dlmd.flags": {"dlmd.settings"},
     "dlmd.dial_stdio": {"dlmd.wire"},
     "dlmd.logs": {"dlmd.wire"},

@@ -1,15 +1,21 @@
 """`dlmd pull`, `ls`, `show`, `rm` as a person types them, against a hub on loopback."""
 
+import asyncio
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dlmd.wire.client import Client, Endpoint
+from dlmd.wire.protocol import Result
 
-from tests.fakes.hub import COMMIT, Hub, release, serving
+from tests.fakes.hub import COMMIT, Hub, of_folder, release, serving
 from tests.fakes.pulling import NAME, OURS, SHARD
-from tests.processes import Answer, Home, Terminal
+from tests.fakes.running import request
+from tests.fakes.tiny import tiny_model_folder
+from tests.processes import DLMD, Answer, Home, Terminal
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +42,8 @@ def test_from_nothing_to_pulled_to_removed(home: Home, hub: Hub) -> None:
     done = dlmd(home, hub, "pull", NAME, "--yes")
     assert (done.code, done.out.decode()) == (
         0,
-        f"{NAME} is here, revision {COMMIT[:12]}\n",
+        f"{NAME} is here, revision {COMMIT[:12]}\n"
+        f"serve it with `dlmd serve --model {NAME}`\n",
     )
     listed = json.loads(dlmd(home, hub, "ls", "--json").out)["models"]
     assert [row["name"] for row in listed] == ["embedded", NAME]
@@ -130,3 +137,54 @@ def test_names_are_never_paths(home: Home, hub: Hub, command: str) -> None:
 def test_what_ships_stays(home: Home, hub: Hub) -> None:
     assert "is part of dlmd" in dlmd(home, hub, "rm", "embedded").err
     assert "is not here" in dlmd(home, hub, "rm", NAME).err
+
+
+# A machine with a GPU, as far as the choice goes: all else is the real daemon, on the CPU.
+ROOMY = (
+    "from dlmd.serve import which; which.room = lambda device: 10**11\n"
+    "from dlmd.cli import main; main()"
+)
+
+
+def pulled_beside(home: Home, files: dict[str, bytes], *daemon: str) -> list[str]:
+    """What `dlmd pull` ends with while that daemon runs."""
+    with serving(Hub(files=files)) as hub, home.daemon(*daemon, "--device", "cpu"):
+        done = home.run("pull", NAME, "--yes", HF_ENDPOINT=hub.url)
+        assert done.code == 0, done.err
+    return done.out.decode().splitlines()[1:]
+
+
+def test_a_daemon_left_to_choose_changes_over_with_editors_open(
+    home: Home, tmp_path: Path
+) -> None:
+    tiny = of_folder(tiny_model_folder(tmp_path / "tiny"))
+
+    async def edit(hub: Hub) -> tuple[str, str]:
+        socket = home.folder / "run" / "dlmd.sock"
+        async with Client.connect(Endpoint(socket=socket)) as editor:
+            [*_, before] = [m async for m in editor.infill(request("1"))]
+            models = [editor.status.model]
+            done = await asyncio.to_thread(
+                home.run, "pull", NAME, "--yes", HF_ENDPOINT=hub.url
+            )
+            assert "serves it now" in done.out.decode(), done
+            [*_, after] = [m async for m in editor.infill(request("2"))]
+            models.append(editor.status.model)
+            assert isinstance(before, Result) and isinstance(after, Result)
+        return models[0], models[1]
+
+    daemon = (sys.executable, "-c", ROOMY, "serve", "--device", "cpu")
+    with serving(Hub(files=tiny)) as hub, home.daemon(*daemon):
+        assert asyncio.run(edit(hub)) == ("embedded", NAME)
+
+
+def test_without_room_the_embedded_model_goes_on(home: Home) -> None:
+    [said] = pulled_beside(home, release(), *DLMD, "serve")
+    assert said == (
+        f"the daemon that runs goes on with embedded; serve it with `dlmd serve --model {NAME}`"
+    )
+
+
+def test_a_daemon_that_was_told_what_to_serve_stays_with_it(home: Home) -> None:
+    [said] = pulled_beside(home, release(), *DLMD, "serve", "--model", "embedded")
+    assert "goes on as it was: this daemon was told to serve embedded" in said

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlmd.settings import Settings
+from dlmd.store import automatic
 from dlmd.wire import discovery
 from dlmd.wire.client import Client, Endpoint
 from dlmd.wire.discovery import Discovery
@@ -89,6 +90,27 @@ async def ready(endpoint: Endpoint | None, announce: Callable[[str], None]) -> S
                 said = time.monotonic()
                 announce(loading(seen))
     raise AssertionError("a status comes, or the connection ends with an exception")
+
+
+def hand_over(name: str, found: Discovery | None) -> str:
+    """Let the daemon that runs answer `auto` anew, and say what came of it for `name`."""
+    later = f"serve it with `dlmd serve --model {name}`"
+    if found is None or name != automatic.PREFERRED:
+        return later
+    endpoint = Endpoint(socket=found.socket)
+    try:
+        seen = asyncio.run(_choose_again(endpoint))
+    except (ValueError, OSError) as refused:
+        return f"the daemon that runs goes on as it was: {refused}"
+    if seen.model == name:
+        return "the daemon that runs serves it now"
+    return f"the daemon that runs goes on with {seen.model}; {later}"
+
+
+async def _choose_again(endpoint: Endpoint) -> Status:
+    async with Client.connect(endpoint) as client:
+        await client.use_model("auto")
+    return await status(endpoint)
 
 
 async def fill(request: Infill, endpoint: Endpoint | None) -> tuple[Status, Result]:

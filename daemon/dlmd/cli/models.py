@@ -42,7 +42,9 @@ def pull(
     It says size and licence and asks once. The commit is pinned and every file's sha256
     recorded; a download that breaks off goes on when the same command is typed again.
     """
+    from dlmd import ask
     from dlmd.store import pull as store
+    from dlmd.wire import discovery
 
     plan = store.plan(
         name,
@@ -54,6 +56,8 @@ def pull(
         _ask(plan)
     _follow(plan)
     print(f"{plan.profile.name} is here, revision {plan.offer.revision[:12]}")
+    if plan.missing:
+        print(ask.hand_over(plan.profile.name, discovery.read()))
 
 
 def _ask(plan: "Plan") -> None:
