@@ -46,13 +46,13 @@ def quota(n_left: int, i: int, steps: int, eps: float, kind: str) -> int:
         # What does not divide waits for the end, where more context is known.
         return n_left // max(1, min(n_left, steps - i))
     # Published: int(n * (1 - s/t)), all in float32; float64 gives other counts.
-    return int(torch.tensor(float(n_left)) * released(i, steps, eps))
+    return int(torch.tensor(float(n_left), device="cpu") * released(i, steps, eps))
 
 
 def released(i: int, steps: int, eps: float) -> Tensor:
     """1 - s/t: the share of masks that step `i` releases, as a float32 scalar."""
     if i >= steps - 1:
-        return torch.tensor(1.0)
+        return torch.tensor(1.0, device="cpu")
     times = timesteps(steps, eps)
     return 1 - times[i + 1] / times[i]
 
@@ -98,7 +98,8 @@ def each_generator(
 def uniform(row_N: Tensor, generator: Generators | None) -> Tensor:
     """One uniform number for each masked position."""
     draws = [
-        torch.rand(len(at), generator=g) for g, at in each_generator(generator, row_N)
+        torch.rand(len(at), generator=g, device="cpu")
+        for g, at in each_generator(generator, row_N)
     ]
     return torch.cat(draws).to(row_N.device)
 
@@ -111,8 +112,10 @@ def shaken(rank_N: Tensor, masked_BT: Tensor, generator: Generators | None) -> T
     """
     B, T = masked_BT.shape
     if generator is None or isinstance(generator, Generator):
-        race_BT = torch.empty(B, T).exponential_(generator=generator)
+        race_BT = torch.empty(B, T, device="cpu").exponential_(generator=generator)
     else:
-        rows = [torch.empty(T).exponential_(generator=g) for g in generator]
+        rows = [
+            torch.empty(T, device="cpu").exponential_(generator=g) for g in generator
+        ]
         race_BT = torch.stack(rows)
     return rank_N - race_BT.to(rank_N.device).log()[masked_BT]

@@ -86,7 +86,7 @@ def choose(
     legal_NV = without(legal_NV.masked_fill(nothing_N1, 1.0), mask_id, 0.0)
     if legal_NV.device.type == "cpu":  # the published draw, number for number
         return legal_NV.multinomial(1, replacement=True, generator=generator)[:, 0]
-    uniform_N = torch.rand(len(legal_NV), generator=generator)
+    uniform_N = torch.rand(len(legal_NV), generator=generator, device="cpu")
     return at_quantile(legal_NV, uniform_N.to(legal_NV.device))
 
 
