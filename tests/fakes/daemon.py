@@ -34,7 +34,7 @@ def main() -> int:
     )
     try:
         return serve(
-            Engine(backend),
+            Engine(backend, max_open=options.most_open),
             socket=options.socket,
             http=options.http,
             count=count,
@@ -64,6 +64,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--stay-on-failure", action="store_true")
     parser.add_argument("--socket", type=Path)
     parser.add_argument("--http")
+    parser.add_argument("--most-open", type=int, default=256)
     return parser.parse_args()
 
 
