@@ -1,6 +1,7 @@
 """Adapters made by PEFT, merged in place and taken out: the logits say what holds."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -142,17 +143,16 @@ def test_other_kinds_are_refused_in_one_sentence(
 def test_weights_that_do_not_fit_are_refused(
     base: Path, adapter: Path, tmp_path: Path
 ) -> None:
+    changes: list[tuple[Callable[[dict[str, Tensor]], dict[str, Tensor]], str]] = [
+        (lambda t: {"a.weight": next(iter(t.values()))}, "expected lora_A"),
+        (lambda t: {}, "is empty"),
+        (lambda t: dict(list(t.items())[:1]), "no pair of A and B"),
+        (lambda t: {k: v[:, :3].clone() for k, v in t.items()}, "has shapes"),
+        (lambda t: {k: v / 0 for k, v in t.items()}, "not finite"),
+        (lambda t: {k.replace("0", "9"): v for k, v in t.items()}, "no pair"),
+    ]
     model = load(base)
-    for number, (change, said) in enumerate(
-        [
-            (lambda t: {"a.weight": next(iter(t.values()))}, "expected lora_A"),
-            (lambda t: {}, "is empty"),
-            (lambda t: dict(list(t.items())[:1]), "no pair of A and B"),
-            (lambda t: {k: v[:, :3].clone() for k, v in t.items()}, "has shapes"),
-            (lambda t: {k: v / 0 for k, v in t.items()}, "not finite"),
-            (lambda t: {k.replace("0", "9"): v for k, v in t.items()}, "no pair"),
-        ]
-    ):
+    for number, (change, said) in enumerate(changes):
         place = copied(adapter, tmp_path / str(number))
         file = place / "adapter_model.safetensors"
         save_file(change(load_file(file)), file)
