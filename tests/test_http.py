@@ -175,6 +175,8 @@ async def test_metrics_count_requests_and_forwards(inside: Inside) -> None:
     line = 'dlmd_http_requests_total{route="/infill",status="200"} '
     assert f"{line}{before + 1}" in told
     assert "dlmd_serving 1.0" in told
+    assert 'dlmd_infills_total{end="result"}' in told
+    assert 'dlmd_forwards_total{kind="full"}' in told
     assert "return a" not in told
 
 

@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "daemon")]
 from dlmd.serve.engine import Engine  # noqa: E402
 from dlmd.serve.server import serve  # noqa: E402
 
-from tests.fakes.model import DEFAULT_FILL, TOKEN, FakeBackend  # noqa: E402
+from tests.fakes.model import DEFAULT_FILL, FakeBackend  # noqa: E402
 
 
 def main() -> int:
@@ -37,17 +37,12 @@ def main() -> int:
             Engine(backend, max_open=options.most_open),
             socket=options.socket,
             http=options.http,
-            count=count,
             announce=lambda sentence: print(sentence, flush=True),
             stay_on_failure=options.stay_on_failure,
         )
     except ValueError as error:
         print(f"dlmd: {error}", file=sys.stderr)
         return 1
-
-
-def count(text: str) -> int:
-    return len(TOKEN.findall(text))
 
 
 def parsed() -> argparse.Namespace:

@@ -21,7 +21,7 @@ from dlmd.serve.server import Daemon
 from dlmd.wire.protocol import Limits
 from dlmd.wire.token import kept_token
 
-from tests.fakes.model import TOKEN, FakeBackend
+from tests.fakes.model import FakeBackend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +150,6 @@ async def serving(
             limits or Limits(),
             True,
             Guard(token=token),
-            lambda text: len(TOKEN.findall(text)),
         )
         running = asyncio.create_task(daemon.uvicorn.serve(sockets=[unix, tcp]))
         inside = Inside(

@@ -55,7 +55,6 @@ def serve(
         Engine(backend),
         socket=None if settings.socket is None else Path(settings.socket),
         http=settings.http,
-        count=backend.count,
         announce=announce,
     )
     raise typer.Exit(code)

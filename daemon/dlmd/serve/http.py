@@ -8,7 +8,7 @@ read. Must not know the forms themselves (compat*.py), nor who may ask (guard.py
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
@@ -65,7 +65,6 @@ class Desk:
     engine: Engine
     limits: Limits
     metrics: Metrics
-    count: Callable[[str], int]  # tokens of a text; from any thread
     open: int = 0
 
     @property
@@ -253,14 +252,15 @@ def whole_lines(newest: dict[int, State], ask: Ask) -> Answer | None:
 async def counted(answer: Answer, ask: Ask, room: int, desk: Desk) -> Answer:
     """With the tokens of what was sent, as far as the model sees it, and of what came."""
     context = desk.context if ask.turns else desk.seen
+    count = desk.engine.count
     most = context * CHARS_PER_TOKEN
     filled = min(ask.max_tokens or room, room)
     spoken = "\n".join(turn.content for turn in ask.turns)
 
     def tokens() -> tuple[int, int]:
         sides = (spoken[-most:], ask.before[-most:], ask.after[:most])
-        sent = sum(desk.count(text) for text in sides if text)
-        return sent, sum(desk.count(c.text) for c in answer.choices if c.text)
+        sent = sum(count(text) for text in sides if text)
+        return sent, sum(count(c.text) for c in answer.choices if c.text)
 
     sent, came = await asyncio.to_thread(tokens)
     seen = max(0, context - filled)

@@ -44,15 +44,13 @@ def serve(
     *,
     socket: Path | None = None,
     http: str | None = None,
-    count: Callable[[str], int] = lambda text: 0,
     limits: Limits | None = None,
     announce: Callable[[str], None] = lambda sentence: None,
     stay_on_failure: bool = False,
 ) -> int:
     """Run the daemon until a signal; 0 after an orderly end. Main thread only.
 
-    `http` is an address of this host to listen on as well; `count` tells other programs how
-    many tokens a text has.
+    `http` is an address of this host to listen on as well.
 
     ValueError where there is no place for it, or, unless `stay_on_failure`, where the
     model cannot be loaded.
@@ -68,7 +66,7 @@ def serve(
             url, file = loopback.url(doors[1]), token_path()
             about = replace(about, http=url, token=file)
         daemon = Daemon(
-            engine, path, limits or Limits(), stay_on_failure, Guard(token=token), count
+            engine, path, limits or Limits(), stay_on_failure, Guard(token=token)
         )
         # Who comes from now on waits in the listener's queue for the few ms of a start.
         discovery.write(about)
@@ -96,14 +94,13 @@ class Daemon:
         limits: Limits,
         stay_on_failure: bool,
         guard: Guard,
-        count: Callable[[str], int],
     ) -> None:
         self.engine = engine
         self.path = path
         self.limits = limits
         self.stay_on_failure = stay_on_failure
         self.guard = guard
-        self.desk = Desk(engine=engine, limits=limits, metrics=Metrics(), count=count)
+        self.desk = Desk(engine=engine, limits=limits, metrics=Metrics())
         self.failed: str | None = None
         self.connections: set[Connection] = set()
         self.thread = threading.Thread(target=engine.run, name="engine", daemon=True)
@@ -131,6 +128,7 @@ class Daemon:
                 loop.call_soon_threadsafe(self.tell, status)
 
         self.engine.watch(on_status)
+        self.engine.watch_ends(lambda job, end: self.desk.metrics.ended(end))
         for number in (signal.SIGTERM, signal.SIGINT):
             # Replaces uvicorn's handlers, which would end the process by that signal.
             loop.add_signal_handler(number, self.on_signal)
