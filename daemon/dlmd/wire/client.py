@@ -151,6 +151,10 @@ class Client:
                 # Waited for, so that it goes before a next request, but not without end.
                 await asyncio.wait([self._cancel(request.id)], timeout=0.1)
 
+    async def cancel(self, id: str) -> None:
+        """End the open infill `id`: who reads it hears DaemonFailure, code cancelled."""
+        await self._send(self._checked(Cancel(id=id)))
+
     async def pin(self, id: str, hole: int, text: str) -> None:
         """Tell the open infill `id` what the user typed at the start of one of its holes."""
         await self._send(self._checked(Pin(id=id, hole=hole, text=text)))
