@@ -145,6 +145,19 @@ def test_names_that_lead_out_of_the_folder_are_not_files_of_a_model(
     assert not list(tmp_path.rglob("escaped*"))
 
 
+def test_if_any_name_were_a_file_it_would_be_written_anywhere(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    escaped = tmp_path / "escaped.json"
+    hub.files[str(escaped)] = b"{}"
+    pulled()
+    assert not escaped.exists()
+    shelf.remove(NAME)
+    monkeypatch.setattr(hubs, "is_read", lambda name: name in OURS | {str(escaped)})
+    pulled()
+    assert escaped.read_bytes() == b"{}"
+
+
 @pytest.mark.parametrize(
     ("without", "said"),
     [

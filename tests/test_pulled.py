@@ -10,7 +10,7 @@ from dlmd.serve import which
 from dlmd.serve.backend import ModelBackend
 from dlmd.serve.engine import Engine
 from dlmd.settings import Settings
-from dlmd.store import automatic, pull, shelf
+from dlmd.store import automatic, pull, shelf, verify
 from dlmd.wire.protocol import Failure, Result, UseModel, hole
 
 from tests.fakes.hub import Hub, of_folder, own_places, serving
@@ -84,6 +84,17 @@ def test_a_tampered_file_does_not_load(hub: Hub) -> None:
     assert f"`dlmd pull {NAME}`" in status.detail
 
 
+def test_without_the_check_it_would_load(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pulled() / "model.safetensors"
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x01")
+    monkeypatch.setattr(verify, "check", lambda folder: None)
+    assert isinstance(Served(NAME).ask(), Result)
+
+
 def test_a_planted_file_does_not_load(hub: Hub) -> None:
     (pulled() / "tokenizer_config.json").write_text('{"mask_token": "x"}')
     assert "was not pulled" in Served(NAME).engine.status.detail
@@ -126,6 +137,17 @@ def test_a_client_cannot_name_a_path(hub: Hub, model: str) -> None:
     assert isinstance(refused, Failure)
     assert "unknown model" in refused.message
     assert isinstance(served.ask(), Result)
+
+
+def test_if_names_could_be_paths_a_client_would_choose_any_folder(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = tiny_model_folder(tmp_path / "planted by another user")
+    served = Served("embedded")
+    assert isinstance(served.use(str(planted)), Failure)
+    monkeypatch.setattr(which, "named", which.configured)
+    assert isinstance(served.use(str(planted)), Result)
+    assert served.engine.status.model == str(planted)
 
 
 def test_what_cannot_be_loaded_leaves_the_one_before(hub: Hub, tmp_path: Path) -> None:

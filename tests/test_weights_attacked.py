@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dlmd.model import load, read_config
+from dlmd.model import load, read_config, weights
 from dlmd.profiles import EMBEDDED_FOLDER, for_folder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -62,6 +62,18 @@ def test_a_pickle_named_safetensors_runs_nothing(folder: Path, tmp_path: Path) -
     (folder / WEIGHTS).write_bytes(harm)
     assert "damaged or cut short" in refusal(folder)
     assert not (tmp_path / "witness").exists()
+
+
+def test_if_a_pickle_were_opened_as_one_it_would_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / WEIGHTS).write_bytes(pickle.dumps(Harm(tmp_path / "witness")))
+    monkeypatch.setattr(
+        weights, "safe_open", lambda file, **_: pickle.loads(file.read_bytes())
+    )
+    with pytest.raises(TypeError):  # what it returns is no file of tensors
+        load(folder)
+    assert (tmp_path / "witness").read_text() == "it ran"
 
 
 def test_a_zip_of_torch_save_named_safetensors(folder: Path) -> None:
