@@ -52,7 +52,7 @@ def serve(
 
     backend = ModelBackend(settings)
     code = run(
-        Engine(backend),
+        Engine(backend, keep_alive=settings.keep_alive, adapter=settings.adapter),
         socket=None if settings.socket is None else Path(settings.socket),
         http=settings.http,
         announce=announce,
