@@ -21,6 +21,7 @@ from dlmd.cli import serving  # noqa: F401
 from dlmd.cli import living  # noqa: F401
 from dlmd.cli import filling  # noqa: F401
 from dlmd.cli import models  # noqa: F401
+from dlmd.cli import caring  # noqa: F401
 from dlmd.cli import measuring  # noqa: F401
 # isort: on
 

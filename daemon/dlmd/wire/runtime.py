@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # sun_path holds 104 bytes with its final zero on macOS, 108 on Linux.
-_SOCKET_PATH_BYTES = 103
+SOCKET_PATH_BYTES = 103
 
 
 class DiscoveryError(ValueError):
@@ -82,7 +82,7 @@ def log_path() -> Path:
 def socket_path() -> Path:
     """The default socket; in a short folder of its own where the usual one is too deep."""
     path = runtime_dir() / "dlmd.sock"
-    if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
         return path
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
     return _private_folder(Path(f"/tmp/dlmd-{os.getuid()}-{digest}")) / "dlmd.sock"
