@@ -249,7 +249,7 @@ def room(chosen: Settings) -> Finding:
 def _free_memory() -> int | None:
     with contextlib.suppress(OSError, ValueError, LookupError):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        told: Mapping[str, str] = dict(line.split(":", 1) for line in lines)  # type: ignore[misc]
+        told: Mapping[str, str] = dict(line.split(":", 1) for line in lines)
         return int(told["MemAvailable"].split()[0]) * 1024
     return None
 
