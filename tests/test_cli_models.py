@@ -115,6 +115,16 @@ def test_offline_by_environment_and_from_a_folder(
     assert (given.code, hub.asked) == (0, [])
 
 
+def test_a_proxy_is_asked_where_one_is_set(home: Home, hub: Hub) -> None:
+    """The hub's name leads nowhere: only who asks the proxy gets there."""
+    named = "http://hub.invalid"
+    done = home.run("pull", NAME, "--yes", HF_ENDPOINT=named, HTTP_PROXY=hub.url)
+    assert done.code == 0, done.err
+    assert {headers["host"] for _, _, headers in hub.asked} == {"hub.invalid"}
+    alone = home.run("pull", NAME, "--yes", "--revision", "main", HF_ENDPOINT=named)
+    assert alone.code == 1 and f"cannot reach {named}" in alone.err
+
+
 def test_a_wrong_hash_is_one_line_and_no_model(home: Home, hub: Hub) -> None:
     hub.swapped[SHARD] = b"y" * len(hub.files[SHARD])
     done = dlmd(home, hub, "pull", NAME, "--yes")

@@ -55,6 +55,23 @@ def test_a_hugging_face_cache_is_used_in_place(hub: Hub, tmp_path: Path) -> None
     assert (snapshot / SHARD).read_bytes() == hub.files[SHARD]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["online", "offline"])
+def test_what_the_library_itself_cached_is_used_in_place(hub: Hub, how: str) -> None:
+    """The layout of huggingface_hub as it is installed, not as we think it is."""
+    from huggingface_hub import snapshot_download
+
+    snapshot_download(
+        hub.repository, endpoint=hub.url, cache_dir=cache.cache_dir(), token=False
+    )
+    hub.asked.clear()
+    pulled(offline=how == "offline")
+    assert not any("/resolve/" in path for _, path, _ in hub.asked)
+    folder = shelf.folder_of(NAME, COMMIT)
+    assert all((folder / name).is_symlink() for name in OURS)
+    verify.check(folder)
+
+
 def test_what_the_cache_lacks_or_holds_wrongly_is_fetched(
     hub: Hub, tmp_path: Path
 ) -> None:

@@ -70,6 +70,16 @@ def sibling(name: str, content: bytes) -> dict[str, object]:
     return told
 
 
+def leaf(name: str, content: bytes) -> dict[str, object]:
+    """The same file as a listing of folders has it."""
+    told = {"type": "file", "path": name, "size": len(content)}
+    if is_large(name):
+        digest = hashlib.sha256(content).hexdigest()
+        lfs = {"oid": digest, "size": len(content), "pointerSize": 134}
+        return told | {"oid": git_sha1(b"pointer"), "lfs": lfs}
+    return told | {"oid": git_sha1(content)}
+
+
 class Answer(BaseHTTPRequestHandler):
     """One request; the hub's state is on the server."""
 
@@ -103,11 +113,15 @@ class Answer(BaseHTTPRequestHandler):
 
     def info(self, path: str) -> None:
         hub = self.hub
-        repository, _, revision = path.partition("/revision/")
+        listed = "/tree/" in path
+        repository, _, revision = path.partition("/tree/" if listed else "/revision/")
         if repository != hub.repository:
             return self.fail(404, "RepoNotFound")
         if revision not in ("", "main", hub.commit):
             return self.fail(404, "RevisionNotFound")
+        if listed:
+            rows = [leaf(name, content) for name, content in hub.files.items()]
+            return self.send(200, json.dumps(rows).encode())
         siblings = [sibling(name, content) for name, content in hub.files.items()]
         told = {
             "id": hub.repository,
@@ -142,7 +156,8 @@ class Answer(BaseHTTPRequestHandler):
         if asked and not hub.ignore_ranges:
             start = int(asked.removeprefix("bytes=").split("-")[0])
         body = whole[start:]
-        headers = {"ETag": f'"{git_sha1(whole)}"', "X-Repo-Commit": hub.commit}
+        etag = hashlib.sha256(whole).hexdigest() if is_large(name) else git_sha1(whole)
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": hub.commit}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(whole) - 1}/{len(whole)}"
         if self.command == "HEAD":
