@@ -13,6 +13,7 @@ import argparse
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from dlmd.decode import (
     denoise_cached,
 )
 from dlmd.decode.canvas import lay_out
-from dlmd.decode.infill import MODES
+from dlmd.decode.modes import MODES
 from dlmd.decode.places import Places
 from dlmd.model import Dream, load
 from dlmd.profiles import EMBEDDED_FOLDER, Profile, for_folder
@@ -106,7 +107,9 @@ def decode(subject: Subject, cut: Cut, plan: str) -> Outcome:
     states = decoder(
         subject.model,
         canvas,
-        DecodeSettings(schedule="even") if plan == EXACT else settings_of(plan),
+        DecodeSettings(schedule="even")
+        if plan == EXACT
+        else settings_of(plan, cut.tokens),
         ending=NoPadding(pad_ids=subject.profile.pad_ids),
     )
     *_, last = states
@@ -120,14 +123,17 @@ def decode(subject: Subject, cut: Cut, plan: str) -> Outcome:
     )
 
 
-def settings_of(plan: str) -> DecodeSettings:
-    """A mode's own settings, or `field=value,field=value` of `DecodeSettings`."""
+def settings_of(plan: str, masks: int) -> DecodeSettings:
+    """A mode's own settings, or `field=value,field=value` of `DecodeSettings`;
+    `per_step=2` stands for the number of steps that commit two tokens each."""
     if plan in MODES:
-        return InfillSettings(mode=plan).decoding(masks=1)
+        return InfillSettings(mode=plan).decoding(masks=masks)
     known = {field.name for field in fields(DecodeSettings)}
     values: dict[str, Any] = {"schedule": "even"}
     for part in plan.split(","):
         name, _, value = part.partition("=")
+        if name == "per_step":
+            name, value = "steps", str(ceil(masks / int(value)))
         if name not in known or not value:
             raise ValueError(
                 f"{part!r} is no plan; give {' or '.join(MODES)}, or settings such as "
@@ -256,7 +262,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--holes", type=int, nargs=3, default=(480, 420, 104), metavar="N",
+        "--holes", type=int, nargs=3, default=(520, 440, 44), metavar="N",
         help="of 1-8, 9-32 and 33-128 tokens",
     )  # fmt: skip
     parser.add_argument("--plans", nargs="*", default=[])

@@ -82,7 +82,7 @@ def answered(
     """Milliseconds to the first state, its tokens, the final ones, whether it was warm."""
     began = time.perf_counter()
     canvas, hole = lay(subject, before, after)
-    how = settings_of(plan)
+    how = settings_of(plan, MASKS)
     ending = NoPadding(pad_ids=subject.profile.pad_ids)
     states = (
         denoise_cached(subject.model, canvas, how, ending=ending)
