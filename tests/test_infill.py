@@ -123,7 +123,7 @@ def check_frames(own: list[Frame], holes: int) -> None:
             assert all(0.0 <= number <= 1.0 for number in numbers)
             assert all(piece for piece in pieces)
     for before, after in pairwise(own):
-        assert after.step == before.step + 1 and after.of == before.of
+        assert after.step == before.step + 1 and after.of <= before.of
         assert masks(after) <= masks(before)
         if after.texts is None:
             assert len(shown(after)) >= len(shown(before))

@@ -18,7 +18,8 @@ def frame(candidate: int = 0, **changes: object) -> FakeFrame:
         "confidence": [[0.9], [0.6, 0.3]],
         "texts": ["a", "bc"],
         "finish": "stop",
-        "forwards": 3,
+        "forwards_full": 3,
+        "forwards_cached": 1,
     }
     return FakeFrame(**(fields | changes))  # type: ignore[arg-type]
 
@@ -49,7 +50,10 @@ def test_a_job_is_done_when_every_candidate_is_final() -> None:
 
 def test_the_result_holds_candidates_in_order_and_what_they_cost() -> None:
     work = job(n=2)
-    work.newest = {1: frame(1, texts=["z", "z"], forwards=4), 0: frame()}
+    work.newest = {
+        1: frame(1, texts=["z", "z"], forwards_full=4, forwards_cached=2),
+        0: frame(),
+    }
     work.first_state = 1.25
     told = result(work, now=3.0)
     assert [candidate.holes for candidate in told.candidates] == [
@@ -57,7 +61,8 @@ def test_the_result_holds_candidates_in_order_and_what_they_cost() -> None:
         ["z", "z"],
     ]
     assert told.candidates[0].confidence == pytest.approx(0.6)
-    assert (told.usage.forwards_full, told.usage.steps) == (4, 2)
+    used = told.usage
+    assert (used.forwards_full, used.forwards_cached, used.steps) == (4, 2, 2)
     assert (told.usage.ms_first_state, told.usage.ms_total) == (250, 2000)
 
 

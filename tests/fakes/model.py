@@ -28,7 +28,8 @@ class FakeFrame:
     confidence: list[list[float]]
     texts: list[str] | None
     finish: str
-    forwards: int
+    forwards_full: int
+    forwards_cached: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,7 +110,7 @@ class FakeBackend:
                     confidence=[sure for _, sure in drawn],
                     texts=["".join(tokens) for tokens in fills] if last else None,
                     finish=finish if last else "",
-                    forwards=used,
+                    forwards_full=used,
                 )
                 if pin is not None:  # its tokens are as many as the hole had, or fewer
                     fill = started("".join(fills[pin.hole]), pin.text)

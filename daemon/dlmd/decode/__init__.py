@@ -3,8 +3,10 @@
 from dlmd.decode.cached import denoise_cached
 from dlmd.decode.canvas import Canvas, Hole, Part, Pieces, splice
 from dlmd.decode.commit import schedule
-from dlmd.decode.infill import Frame, InfillSettings, infill
+from dlmd.decode.infill import Frame, infill
 from dlmd.decode.loop import denoise
+from dlmd.decode.modes import InfillSettings
+from dlmd.decode.pins import Pin
 from dlmd.decode.published import choose, score, step
 from dlmd.decode.settings import DecodeSettings
 from dlmd.decode.tokenizer import Tokenizer
@@ -17,6 +19,7 @@ __all__ = [
     "InfillSettings",
     "Part",
     "Pieces",
+    "Pin",
     "Tokenizer",
     "choose",
     "denoise",

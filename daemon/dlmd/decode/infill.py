@@ -1,77 +1,27 @@
 """A document with holes in, denoising states out: what the daemon streams.
 
-Ties the rooms together: layout, length, denoising, text. It decodes with the published
-decoder only. The modes "quality" and "fast" are accepted and run that same decoder,
-because no faster one exists yet. Must not know requests, clients or threads.
+Ties the rooms together: layout, mode, length, denoising, pins, text. Must not know
+requests, clients or threads.
 """
 
 import secrets
+from collections.abc import Generator as Run
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator
 
-from dlmd.decode.canvas import (
-    Canvas,
-    Hole,
-    Part,
-    Pieces,
-    draw_pieces,
-    lay_out,
-)
+from dlmd.decode.cached import denoise_cached
+from dlmd.decode.canvas import Canvas, Hole, Part, Pieces, draw_pieces, lay_out
 from dlmd.decode.chat import ends_of, lay_out_chat
-from dlmd.decode.length import denoise_own_length
+from dlmd.decode.length import EndsAtPadding
 from dlmd.decode.loop import denoise, yields
-from dlmd.decode.settings import DecodeSettings
+from dlmd.decode.modes import InfillSettings
+from dlmd.decode.pins import Pin, checked, written
 from dlmd.decode.tokenizer import Tokenizer
 from dlmd.model import Dream
 from dlmd.profiles import Profile
-
-MODES = ("exact", "quality", "fast")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InfillSettings:
-    """What a request may choose. All `mode`s run the published decoder so far.
-    `tokens_per_step` sets the number of steps, as DiffuCoder's users know it.
-    Candidate c of `n` draws from `seed` + c."""
-
-    mode: str = "exact"
-    steps: int | None = None
-    tokens_per_step: float | None = None
-    temperature: float = 0.0
-    top_p: float | None = None
-    seed: int | None = None
-    n: int = 1
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f"mode is {self.mode!r}; give {' or '.join(MODES)}")
-        if self.n < 1:
-            raise ValueError(f"n is {self.n}; give at least 1 candidate")
-        if self.steps is not None and self.tokens_per_step is not None:
-            raise ValueError(
-                "both steps and tokens_per_step are given; give one of the two"
-            )
-        if self.tokens_per_step is not None and not self.tokens_per_step > 0:
-            raise ValueError(
-                f"tokens_per_step is {self.tokens_per_step}; give a number above 0"
-            )
-        self.decoding(masks=1)  # the bounds of the other numbers are the decoder's
-
-    def decoding(self, masks: int) -> DecodeSettings:
-        steps = self.steps
-        if self.tokens_per_step is not None:
-            steps = max(1, ceil(masks / self.tokens_per_step))
-        return DecodeSettings(
-            steps=steps,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            schedule="even",
-            seed=self.seed,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +35,22 @@ class Frame:
     confidence: list[list[float]]  # aligned with the pieces; 0.0 for masked runs
     texts: list[str] | None  # per hole, once this candidate is final
     finish: str  # "" while running, then "stop" or "length"
-    forwards: int
+    forwards_full: int  # over the whole canvas
+    forwards_cached: int  # over a window of it
+    query_rows: int  # positions that all of these computed
     context: int  # positions of the canvas
+
+    @property
+    def forwards(self) -> int:
+        return self.forwards_full + self.forwards_cached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What stays the same over all frames of one request."""
+    """What a request is about, beside the canvas. Only a pin changes it."""
 
-    holes: tuple[range, ...]  # masked positions
+    holes: tuple[range, ...]  # positions for the model to fill
+    spans: tuple[range, ...]  # these and what each hole starts with
     initials: tuple[str, ...]  # text each hole starts with
     tokenizer: Tokenizer
     profile: Profile
@@ -109,18 +66,24 @@ def infill(
     *,
     budget: int | None = None,
     chat: Sequence[Mapping[str, str]] | None = None,
-) -> Iterator[Frame]:
+) -> Run[Frame, Pin | None, None]:
     """States of every candidate, one after each step. Faults of the request show at the
-    call, before the first state. `budget` crops below the profile's context; `chat` is
+    call, before the first state. A `Pin` sent between steps stays from then on; the rest
+    of its hole adapts. `budget` crops below the profile's context; `chat` is
     what was said before the parts."""
     if chat is None:
         layout = lay_out(parts, tokenizer, profile, budget)
     else:
         layout = lay_out_chat(chat, parts, tokenizer, profile)
     holes = [part for part in parts if isinstance(part, Hole)]
+    initials = tuple(hole.initial or "" for hole in holes)
     document = Document(
         holes=layout.holes,
-        initials=tuple(hole.initial or "" for hole in holes),
+        spans=tuple(
+            range(max(0, masks.start - len(tokenizer.encode(initial))), masks.stop)
+            for masks, initial in zip(layout.holes, initials, strict=True)
+        ),
+        initials=initials,
         tokenizer=tokenizer,
         profile=profile,
         ends=frozenset() if chat is None else ends_of(tokenizer, profile),
@@ -144,25 +107,75 @@ def frames(
     document: Document,
     settings: InfillSettings,
     own_length: Sequence[range],
-) -> Iterator[Frame]:
+) -> Run[Frame, Pin | None, None]:
     decoding = settings.decoding(masks=canvas.masks_B[0])
-    of = yields(canvas, decoding)
+    of, step = yields(canvas, decoding), 0
     if of == 0:
-        yield from drawn(canvas, document, 0, 0)
-    chance = candidate_generators(settings)
+        yield from shown(canvas, document, 0, 0)
+        return
+    ending = None
     if own_length:
-        pads = document.profile.pad_ids
-        states = denoise_own_length(
-            model, canvas, decoding, holes=own_length, pad_ids=pads, generator=chance
-        )
-    else:
-        states = denoise(model, canvas, decoding, generator=chance)
-    for step, state in enumerate(states, start=1):
-        left = int(state.masked_BT.sum(dim=-1).max())
-        of = min(of, step + left)  # a hole that ended early has fewer steps to come
-        yield from drawn(state, document, step, of)
-        if document.ends and over(state, document):
+        ending = EndsAtPadding(own_length, document.profile.pad_ids, canvas)
+    states = (denoise_cached if settings.cached else denoise)(
+        model,
+        canvas,
+        decoding,
+        generator=candidate_generators(settings),
+        ending=ending,
+    )
+    changed: Canvas | None = None
+    while True:
+        try:
+            canvas = states.send(changed)
+        except StopIteration:
+            # A pin left nothing to fill.
+            if changed is not None:
+                yield from shown(changed, document, step, step)
             return
+        step += 1
+        left = int(canvas.masked_BT.sum(dim=-1).max())
+        of = step + left if changed is not None else min(of, step + left)
+        pins = yield from shown(canvas, document, step, of)
+        if over(canvas, document):  # told as final: nothing can be changed any more
+            return
+        after = canvas
+        for pin in pins:
+            document, after = pinned(after, document, pin)
+        changed = None if after is canvas else after
+
+
+def pinned(canvas: Canvas, document: Document, pin: Pin) -> tuple[Document, Canvas]:
+    """The document with that text at the start of a hole, and the canvas to go on from:
+    the same where that text stands there already."""
+    k = checked(pin, len(document.holes)).hole
+    if all(text.startswith(pin.text) for text in starts(canvas, document, k)):
+        return document, canvas
+    ids = document.tokenizer.encode(pin.text)
+    canvas, rest = written(canvas, document.spans[k], ids)
+    holes, initials = list(document.holes), list(document.initials)
+    holes[k], initials[k] = rest, pin.text
+    document = replace(document, holes=tuple(holes), initials=tuple(initials))
+    return document, canvas
+
+
+def starts(canvas: Canvas, document: Document, k: int) -> Iterator[str]:
+    """The settled text at the start of hole `k`, of each candidate."""
+    hole = document.holes[k]
+    for row in canvas.tokens_BT[:, hole.start : hole.stop].tolist():
+        pieces, _ = draw_hole(row, [0.0] * len(row), document.initials[k], document)
+        yield pieces[0] if pieces and isinstance(pieces[0], str) else ""
+
+
+def shown(
+    canvas: Canvas, document: Document, step: int, of: int
+) -> Run[Frame, Pin | None, list[Pin]]:
+    """A frame for each candidate, and what was pinned while they were shown."""
+    pins = []
+    for frame in drawn(canvas, document, step, of):
+        pin = yield frame
+        if pin is not None:
+            pins.append(pin)
+    return pins
 
 
 def over(canvas: Canvas, document: Document) -> bool:
@@ -213,7 +226,9 @@ def drawn(canvas: Canvas, document: Document, step: int, of: int) -> Iterator[Fr
             confidence=[numbers for _, numbers in holes],
             texts=["".join(map(str, pieces)) for pieces, _ in holes] if final else None,
             finish=ending(row, document) if final else "",
-            forwards=canvas.forwards,
+            forwards_full=canvas.forwards_full,
+            forwards_cached=canvas.forwards_cached,
+            query_rows=canvas.query_rows,
             context=len(row),
         )
 

@@ -48,7 +48,9 @@ class Frame(Protocol):
     @property
     def finish(self) -> str: ...
     @property
-    def forwards(self) -> int: ...
+    def forwards_full(self) -> int: ...
+    @property
+    def forwards_cached(self) -> int: ...
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -131,7 +133,8 @@ def result(job: Job, now: float) -> Result:
     finals = [frame for _, frame in sorted(job.newest.items())]
     assert job.first_state is not None
     usage = Usage(
-        forwards_full=max(frame.forwards for frame in finals),
+        forwards_full=max(frame.forwards_full for frame in finals),
+        forwards_cached=max(frame.forwards_cached for frame in finals),
         steps=max(frame.step for frame in finals),
         ms_first_state=(job.first_state - job.arrived) * 1000,
         ms_total=(now - job.arrived) * 1000,

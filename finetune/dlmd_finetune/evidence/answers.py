@@ -102,7 +102,7 @@ def from_model(model: str, device: str) -> Answerer:
 
 
 def greedy() -> Any:
-    from dlmd.decode.infill import InfillSettings
+    from dlmd.decode.modes import InfillSettings
 
     return InfillSettings(mode="exact", temperature=0.0, seed=0)
 
