@@ -129,7 +129,8 @@ def rows_quantised_by_kernel(
     M, K = x_MK.shape
     out_MK = torch.empty(M, K, dtype=kind, device=x_MK.device)
     scale_M1 = torch.empty(M, 1, dtype=torch.float32, device=x_MK.device)
-    run("quantise_rows", (M,), x_MK, out_MK, scale_M1, MOST=most, WIDTH=K, BLOCK=power_of_two(K), num_warps=8)  # fmt: skip
+    block = power_of_two(K)
+    run("quantise_rows", (M,), x_MK, out_MK, scale_M1, MOST=most, WIDTH=K, BLOCK=block, num_warps=16 if block > 8192 else 4)  # fmt: skip
     return out_MK, scale_M1
 
 

@@ -105,11 +105,17 @@ def fp8_linear(
             scale_a=scale_M1,
             scale_b=scale_N[None],
             out_dtype=torch.bfloat16,
+            use_fast_accum=True,
         )[:M]
     else:
         one = torch.ones((), dtype=torch.float32, device=x_MK.device)
         out_MN = torch._scaled_mm(
-            small_MK, weight_NK.T, scale_a=one, scale_b=one, out_dtype=torch.bfloat16
+            small_MK,
+            weight_NK.T,
+            scale_a=one,
+            scale_b=one,
+            out_dtype=torch.bfloat16,
+            use_fast_accum=True,
         )[:M]
         out_MN = out_MN.float() * scale_M1 * scale_N
     return (out_MN if bias_N is None else out_MN + bias_N).to(x_MK.dtype)
@@ -132,7 +138,12 @@ def scales_by_row(device: torch.device) -> bool:
         zeros = torch.zeros(FEWEST, FEWEST, dtype=torch.float32, device=device).to(FP8)
         ones = torch.ones(FEWEST, 1, dtype=torch.float32, device=device)
         torch._scaled_mm(
-            zeros, zeros.T, scale_a=ones, scale_b=ones.T, out_dtype=torch.bfloat16
+            zeros,
+            zeros.T,
+            scale_a=ones,
+            scale_b=ones.T,
+            out_dtype=torch.bfloat16,
+            use_fast_accum=True,
         )
         cuda.wait(device)
     except RuntimeError:
