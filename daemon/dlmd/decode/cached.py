@@ -53,6 +53,7 @@ class Windows:
     ) -> None:
         self.model, self.settings, self.cache = model, settings, cache
         self.tokens_BT: Tensor | None = None  # as the last forward saw them
+        self.valid_BT: Tensor | None = None
         self.slots_W: Tensor | None = None
         self.index_T: Tensor | None = None  # where in the window a column lies
         self.begun = 0  # masks of all rows at the start
@@ -75,9 +76,12 @@ class Windows:
         self.index_T = (near_T.long().cumsum(dim=0) - 1).clamp(min=0)
 
     def holds(self, canvas: Canvas) -> bool:
-        """Whether a changed canvas differs from the last one inside the window only."""
+        """Whether a changed canvas differs from the last one inside the window only, and
+        no position has moved."""
         seen_BT = self.tokens_BT
         if seen_BT is None or seen_BT.shape != canvas.tokens_BT.shape:
+            return False
+        if not same(self.valid_BT, canvas.valid_BT):
             return False
         assert self.slots_W is not None
         differs_T = (seen_BT != canvas.tokens_BT).any(dim=0)
@@ -86,7 +90,7 @@ class Windows:
 
     def score(self, canvas: Canvas, places: Places, left: int) -> tuple[Tensor, Canvas]:
         assert self.slots_W is not None and self.index_T is not None
-        self.tokens_BT = canvas.tokens_BT
+        self.tokens_BT, self.valid_BT = canvas.tokens_BT, canvas.valid_BT
         if self.stale or self.due(left):
             return self.everything(canvas, places, left)
         tokens_BW = canvas.tokens_BT.index_select(1, self.slots_W)
@@ -128,6 +132,12 @@ class Windows:
         sure = float(total / count)
         self.stale = sure < self.surest - self.settings.refresh_drop
         self.surest = max(self.surest, sure)
+
+
+def same(one_BT: Tensor | None, other_BT: Tensor | None) -> bool:
+    if one_BT is None or other_BT is None:
+        return one_BT is other_BT
+    return one_BT is other_BT or torch.equal(one_BT, other_BT)
 
 
 def window(canvas: Canvas, places: Places, reach: int) -> Tensor:
