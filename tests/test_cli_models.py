@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dlmd.profiles import EMBEDDED_FOLDER
+from dlmd.store import adapters
 from dlmd.wire.client import Client, Endpoint
 from dlmd.wire.protocol import Result
 
@@ -147,6 +149,28 @@ def test_names_are_never_paths(home: Home, hub: Hub, command: str) -> None:
 def test_what_ships_stays(home: Home, hub: Hub) -> None:
     assert "is part of dlmd" in dlmd(home, hub, "rm", "embedded").err
     assert "is not here" in dlmd(home, hub, "rm", NAME).err
+
+
+def test_adapters_are_listed_and_removed_by_name(home: Home, tmp_path: Path) -> None:
+    source = tmp_path / "tuned"
+    source.mkdir()
+    for file in (adapters.CONFIG, adapters.WEIGHTS):
+        (source / file).write_text("{}")
+    place = str(tmp_path / "adapters")
+
+    def typed(*words: str) -> Answer:
+        return home.run(*words, DLMD_ADAPTERS=place)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLMD_ADAPTERS", place)
+        adapters.install(source, "repo-1", base=EMBEDDED_FOLDER, base_model="embedded")
+    [listed] = json.loads(typed("ls", "--adapters", "--json").out)["adapters"]
+    assert (listed["name"], listed["base_model"]) == ("repo-1", "embedded")
+    table = typed("ls", "--adapters").out.decode()
+    assert table.splitlines()[1].split()[0] == "repo-1"
+    assert "no name of an adapter" in typed("rm", "../x", "--adapter").err
+    assert typed("rm", "repo-1", "--adapter").code == 0
+    assert not (tmp_path / "adapters" / "repo-1").exists()
 
 
 # A machine with a GPU, as far as the choice goes: all else is the real daemon, on the CPU.

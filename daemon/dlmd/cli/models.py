@@ -102,13 +102,23 @@ def ls(
     everything: Annotated[
         bool, typer.Option("--all", help="Also the models that can be pulled.")
     ] = False,
+    tuned: Annotated[
+        bool, typer.Option("--adapters", help="The adapters instead of the models.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the models on this machine, with size, licence and revision."""
     from dataclasses import asdict
 
-    from dlmd.store import catalogue
+    from dlmd.store import adapters, catalogue
 
+    if tuned:
+        found = adapters.listed()
+        if as_json:
+            print_json({"adapters": [asdict(each) for each in found]})
+        else:
+            print(catalogue.adapter_table(found))
+        return
     rows = catalogue.rows(everything=everything)
     if as_json:
         print_json({"models": [asdict(row) for row in rows]})
@@ -126,10 +136,19 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def rm(name: Name) -> None:
-    """Delete a pulled model, or what there is of one."""
-    from dlmd.store import catalogue, shelf
+def rm(
+    name: Name,
+    tuned: Annotated[
+        bool, typer.Option("--adapter", help="NAME is that of an adapter.")
+    ] = False,
+) -> None:
+    """Delete a pulled model, or what there is of one; or an adapter."""
+    from dlmd.store import adapters, catalogue, shelf
 
+    if tuned:
+        adapters.remove(name)
+        print(f"removed the adapter {name}")
+        return
     profile = shelf.profile(name)
     if profile.repository is None:
         raise ValueError(f"{profile.name} is part of dlmd and is not removed")

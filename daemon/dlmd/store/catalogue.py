@@ -3,12 +3,15 @@
 Rows and facts, no drawing. Must not know the network.
 """
 
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from dlmd.profiles import EMBEDDED_FOLDER, PROFILES, Profile
 from dlmd.store import shelf
+from dlmd.store.adapters import Adapter
 
 HERE, PARTIAL, ABSENT = "here", "partial", "not pulled"
 
@@ -104,13 +107,21 @@ def table(found: list[Row]) -> str:
         state = f"{share} pulled" if each.state == PARTIAL else each.state
         revision = (each.revision or "-")[:12]
         lines.append((each.name, sized(each.size), each.licence, revision, state))
+    return _aligned(lines)
+
+
+def adapter_table(found: list[Adapter]) -> str:
+    lines = [("NAME", "SIZE", "BASE", "MADE")]
+    for each in found:
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.created))
+        lines.append((each.name, sized(each.size), each.base_model, made))
+    return _aligned(lines)
+
+
+def _aligned(lines: Sequence[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    )
+    padded = (map(str.ljust, line, widths) for line in lines)
+    return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
 def sheet(told: dict[str, Any]) -> str:
