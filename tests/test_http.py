@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from dlmd.serve import http, reply
+from dlmd.wire.protocol import Limits
 
 from tests.fakes.inside import Inside, heard, serving
 from tests.fakes.model import FakeBackend
@@ -275,7 +276,7 @@ async def test_a_body_without_length_is_bounded(
     assert answered(inside, "/infill", 413) == before + 1
 
 
-SMALL = http.Limits(max_message_bytes=16 * 1024)
+SMALL = Limits(max_message_bytes=16 * 1024)
 
 
 async def test_a_failure_in_mid_stream_is_an_event(folder: Path) -> None:
