@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dlmd.serve.backend import ModelBackend, infill_settings
 from dlmd.serve.engine import Engine
-from dlmd.settings import Settings
+from dlmd.settings import Dtype, Settings
 from dlmd.wire.client import DaemonGone
 from dlmd.wire.protocol import (
     Cancel,
@@ -65,6 +66,26 @@ def test_the_status_names_model_profile_and_device(bench: Bench, folder: Path) -
     status = bench.engine.status
     assert (status.model, status.profile) == (str(folder), "tiny")
     assert status.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "first_state_ms", "sees"),
+    [("float32", 1e9, 512), ("bfloat16", 1e-6, 256), ("float32", 0.0, 512)],
+)
+def test_the_status_says_what_is_computed_in_and_how_much_is_seen(
+    folder: Path, dtype: Dtype, first_state_ms: float, sees: int
+) -> None:
+    settings = Settings(
+        model=str(folder), device="cpu", dtype=dtype, first_state_ms=first_state_ms
+    )
+    backend = ModelBackend(settings)
+    assert backend.describe()["context"] == 0
+    Engine(backend).load()
+    described = backend.describe()
+    assert (described["dtype"], described["context"]) == (dtype, sees)
+    long = "word = other\n" * 500
+    frame: Any = next(backend.infill(request("long", long, hole(length=4), long)))
+    assert sees / 2 < frame.context <= sees
 
 
 def test_every_hole_is_filled_and_states_lead_to_the_result(bench: Bench) -> None:
