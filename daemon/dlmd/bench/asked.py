@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from dlmd.bench.config import BenchConfig
 from dlmd.bench.places import Place
 from dlmd.wire.client import Client, DaemonFailure
+from dlmd.wire.messages import SERVING
 from dlmd.wire.protocol import HolePart, Infill, Mode, Result, State, Status, hole
 
-SERVING = ("ready", "busy", "idle")
 LONG_HOLE = 128  # of the requests that are cancelled
 TYPED = 1  # characters between two requests of somebody who types
 
