@@ -5,9 +5,22 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from dlmd.decode import Canvas, DecodeSettings, denoise_cached
+from dlmd.decode import (
+    Canvas,
+    DecodeSettings,
+    Frame,
+    Hole,
+    InfillSettings,
+    Part,
+    Tokenizer,
+    denoise_cached,
+    infill,
+)
 from dlmd.decode.warm import MOST_EDITED, MOST_KEPT, Pool, Warmth, denoise_warm
 from dlmd.model import Dream, load
+from dlmd.profiles import for_folder
+
+from tests.fakes.tiny import tiny_model_folder
 
 GOLDEN = Path(__file__).parent / "golden"
 MASK = 511
@@ -180,3 +193,23 @@ def test_a_warmth_in_use_is_nobody_elses() -> None:
     first = used(pool, BEFORE)
     assert pool.take(canvas(BEFORE, AFTER)) is first
     assert pool.take(canvas(BEFORE, AFTER)) is not first
+
+
+def test_a_document_that_grows_by_a_key_is_shown_by_kept_keys_first(
+    tmp_path: Path,
+) -> None:
+    folder = tiny_model_folder(tmp_path)
+    whole = load(folder), Tokenizer.load(folder), for_folder(folder)
+    pool = Pool()
+    lines = "value = other + 1\n" * 12
+
+    def asked(typed: str) -> list[Frame]:
+        parts: list[Part] = [lines + typed, Hole(length=5), "\n" + lines]
+        return list(infill(*whole, parts, InfillSettings(mode="quality"), pool=pool))
+
+    asked("")
+    frames = asked("x")
+    assert [frame.forwards_full for frame in frames[:2]] == [0, 1]
+    assert all(frame.step <= frame.of for frame in frames)
+    assert frames[-1].step == frames[-1].of
+    assert len(pool.idle) == 1

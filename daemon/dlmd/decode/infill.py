@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Generator as Run
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Generator
@@ -15,11 +17,13 @@ from torch import Generator
 from dlmd.decode.cached import denoise_cached
 from dlmd.decode.canvas import Canvas, Hole, Part, Pieces, draw_pieces, lay_out
 from dlmd.decode.chat import ends_of, lay_out_chat
-from dlmd.decode.length import EndsAtPadding
+from dlmd.decode.graphed import Graphed, denoise_graphed
+from dlmd.decode.length import Lengths, lengths_of
 from dlmd.decode.loop import denoise, yields
 from dlmd.decode.modes import InfillSettings
 from dlmd.decode.pins import Pin, checked, written
 from dlmd.decode.tokenizer import Tokenizer
+from dlmd.decode.warm import Pool, denoise_pooled
 from dlmd.model import Dream
 from dlmd.profiles import Profile
 
@@ -55,6 +59,7 @@ class Document:
     tokenizer: Tokenizer
     profile: Profile
     ends: frozenset[int] = frozenset()  # tokens after which a hole's rest is nothing
+    chosen: tuple[bool, ...] = ()  # holes that the model gave their length
 
 
 def infill(
@@ -66,11 +71,13 @@ def infill(
     *,
     budget: int | None = None,
     chat: Sequence[Mapping[str, str]] | None = None,
+    pool: Pool | None = None,
+    graphed: Graphed | None = None,
 ) -> Run[Frame, Pin | None, None]:
     """States of every candidate, one after each step. Faults of the request show at the
     call, before the first state. A `Pin` sent between steps stays from then on; the rest
     of its hole adapts. `budget` crops below the profile's context; `chat` is
-    what was said before the parts."""
+    what was said before the parts; a `pool` keeps keys between requests."""
     if chat is None:
         layout = lay_out(parts, tokenizer, profile, budget)
     else:
@@ -93,12 +100,13 @@ def infill(
         torch.tensor([layout.tokens] * settings.n, device=device),
         mask_id=profile.mask_id,
     )
-    own_length = [
+    auto = [
         masks
         for hole, masks in zip(holes, layout.holes, strict=True)
-        if hole.length == "auto" and profile.length_policy == "padding" and len(masks)
+        if hole.length == "auto" and len(masks)
     ]
-    return frames(model, canvas, document, settings, own_length)
+    lengths = lengths_of(profile, auto)
+    return frames(model, canvas, document, settings, lengths, pool, graphed)
 
 
 def frames(
@@ -106,22 +114,25 @@ def frames(
     canvas: Canvas,
     document: Document,
     settings: InfillSettings,
-    own_length: Sequence[range],
+    lengths: Lengths,
+    pool: Pool | None = None,
+    graphed: Graphed | None = None,
 ) -> Run[Frame, Pin | None, None]:
+    canvas, holes = lengths.begin(model, canvas, document.holes)
+    document = laid_anew(document, holes)
     decoding = settings.decoding(masks=canvas.masks_B[0])
     of, step = yields(canvas, decoding), 0
     if of == 0:
         yield from shown(canvas, document, 0, 0)
         return
-    ending = None
-    if own_length:
-        ending = EndsAtPadding(own_length, document.profile.pad_ids, canvas)
-    states = (denoise_cached if settings.cached else denoise)(
-        model,
-        canvas,
-        decoding,
-        generator=candidate_generators(settings),
-        ending=ending,
+    decoder: Any = denoise_cached if settings.cached else denoise
+    if pool is not None and settings.cached and settings.n == 1:
+        decoder = partial(denoise_pooled, pool=pool)
+    if graphed is not None and settings.cached:
+        decoder = partial(denoise_graphed, graphed=graphed)
+    chance = candidate_generators(settings)
+    states = lengths.follow(
+        decoder(model, canvas, decoding, generator=chance, ending=lengths.ending())
     )
     changed: Canvas | None = None
     while True:
@@ -133,6 +144,8 @@ def frames(
                 yield from shown(changed, document, step, step)
             return
         step += 1
+        if step == 1 and settings.cached and not canvas.forwards_full:
+            of += 1  # a state by keys of another request, before the first full forward
         left = int(canvas.masked_BT.sum(dim=-1).max())
         of = step + left if changed is not None else min(of, step + left)
         pins = yield from shown(canvas, document, step, of)
@@ -142,6 +155,21 @@ def frames(
         for pin in pins:
             document, after = pinned(after, document, pin)
         changed = None if after is canvas else after
+
+
+def laid_anew(document: Document, holes: tuple[range, ...]) -> Document:
+    """The document with its holes at other positions, some of them shorter: whose length
+    is then the model's own."""
+    places = list(zip(document.holes, document.spans, holes, strict=True))
+    return replace(
+        document,
+        holes=holes,
+        spans=tuple(
+            range(now.start - (then.start - span.start), now.stop)
+            for then, span, now in places
+        ),
+        chosen=tuple(len(now) < len(then) for then, _, now in places),
+    )
 
 
 def pinned(canvas: Canvas, document: Document, pin: Pin) -> tuple[Document, Canvas]:
@@ -265,5 +293,8 @@ def ending(row: Sequence[int], document: Document) -> str:
         cut = [len(spoken(list(row), h, document)) < len(h) for h in document.holes]
         return "stop" if all(cut) else "length"
     ends = {*document.profile.pad_ids, document.profile.eos_id}
-    stopped = all(h and row[h.stop - 1] in ends for h in document.holes)
+    stopped = all(
+        chosen or (hole and row[hole.stop - 1] in ends)
+        for hole, chosen in zip(document.holes, document.chosen, strict=True)
+    )
     return "stop" if stopped else "length"

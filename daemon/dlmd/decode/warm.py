@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dlmd.decode.align import Move, Overlap, common_start, overlap
+from dlmd.decode.align import Move, common_start, overlap
 from dlmd.decode.cached import Windows, window
 from dlmd.decode.canvas import Canvas
 from dlmd.decode.commit import Generators
@@ -99,6 +99,25 @@ class Pool:
         self.idle.clear()
 
 
+def denoise_pooled(
+    model: Dream,
+    canvas: Canvas,
+    settings: DecodeSettings,
+    pool: Pool,
+    *,
+    generator: Generators | None = None,
+    ending: Ending | None = None,
+) -> Run[Canvas, Canvas | None, None]:
+    """`denoise_warm` by the warmth that fits, which is nobody else's meanwhile."""
+    warmth = pool.take(canvas)
+    try:
+        yield from denoise_warm(
+            model, canvas, settings, warmth, generator=generator, ending=ending
+        )
+    finally:
+        pool.give_back(warmth)
+
+
 def denoise_warm(
     model: Dream,
     canvas: Canvas,
@@ -141,8 +160,10 @@ def glimpse(
     )
     if sum(map(len, shared.edited)) > MOST_EDITED:
         return None
-    slots_W = window(canvas, find_places(canvas), settings.reach)
-    slots_W = with_edits(slots_W, shared, T)
+    near_T = window(canvas, find_places(canvas), settings.reach)
+    for edit in shared.edited:
+        near_T[edit.start : edit.stop] = True
+    slots_W = near_T.nonzero()[:, 0]
     if 2 * len(slots_W) > T:
         return None
     cache = warmth.room(model, T)
@@ -209,14 +230,6 @@ class Keeping:
 
     def saw(self, reading: Reading, open_BM: Tensor) -> None:
         self.windows.saw(reading, open_BM)
-
-
-def with_edits(slots_W: Tensor, shared: Overlap, T: int) -> Tensor:
-    inside_T = torch.zeros(T, dtype=torch.bool, device=slots_W.device)
-    inside_T[slots_W] = True
-    for edit in shared.edited:
-        inside_T[edit.start : edit.stop] = True
-    return inside_T.nonzero()[:, 0]
 
 
 def carry(

@@ -6,7 +6,7 @@ Must not know queues, clients or sockets.
 """
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -46,6 +46,8 @@ class ModelBackend:
         self._touched: frozenset[str] = frozenset()  # weights that hold an adapter
         self._tokenizer: Any = None
         self._pool: Any = None  # keys kept between requests
+        self._graphed: Any = None  # captured steps
+        self._capturing: Iterator[tuple[int, int]] = iter(())
 
     @property
     def folder(self) -> Path:
@@ -107,6 +109,7 @@ class ModelBackend:
             pass
         self._budget = self._solved()
         self._pool = Pool()
+        self._graphed = self._captured()
 
     def weigh(self) -> int:
         return sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
@@ -136,7 +139,8 @@ class ModelBackend:
         return Budget(curve, target_s=target_s, most=most)
 
     def unload(self) -> None:
-        self._model = self._tokenizer = self._pool = None
+        self._model = self._tokenizer = self._pool = self._graphed = None
+        self._capturing = iter(())
         self._touched = frozenset()
         from dlmd.model import cuda
 
@@ -163,6 +167,21 @@ class ModelBackend:
         self._pool.clear()
         lora.swap(self._model, self.folder, self._touched, adapter)
         self._touched = frozenset(adapter)
+
+    def warm(self) -> str:
+        """Capture one more step; requests in between run those that are there."""
+        done, total = next(self._capturing, (0, 0))
+        return f"capturing steps, {done} of {total}" if done < total else ""
+
+    def _captured(self) -> Any:
+        """Steps for a card to replay; none elsewhere, where calling them costs the same."""
+        if not self.device.startswith("cuda"):
+            return None
+        from dlmd.decode.graphed import Graphed, buckets, common_plans
+
+        graphed = Graphed(self._model, buckets(self.profile.context))
+        self._capturing = graphed.warm(common_plans())
+        return graphed
 
     def count(self, text: str) -> int:
         """Tokens of a text, asked from any thread; 0 while no model is loaded."""
@@ -198,6 +217,7 @@ class ModelBackend:
             budget=budget,
             chat=told(request),
             pool=self._pool,
+            graphed=self._graphed,
         )
 
 
