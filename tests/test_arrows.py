@@ -30,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "dlmd.flags": {"dlmd.settings"},
     "dlmd.dial_stdio": {"dlmd.wire"},
     "dlmd.logs": {"dlmd.wire"},
+    "dlmd.open_page": {"dlmd.wire"},
     "dlmd.service": {"dlmd.wire"},
     "dlmd.bench": {
         "dlmd.wire",

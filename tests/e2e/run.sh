@@ -40,6 +40,13 @@ if ! SSHD=$(PATH=$PATH:/usr/sbin command -v sshd); then
 fi
 export SSHD
 
+# The page's browser; fonts, so that its pictures can be looked at.
+if ! CHROMIUM=$(command -v chromium || command -v google-chrome) && [ "$(id -u)" -eq 0 ]; then
+  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core >/dev/null || true
+  CHROMIUM=$(command -v chromium) || echo "e2e: no Chromium to be had: the page is not tried"
+fi
+export CHROMIUM
+
 newest=
 if [ -z "${NVIM:-}" ]; then
   [ -x .e2e/nvim-trixie/usr/bin/nvim ] || install

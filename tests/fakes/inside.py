@@ -17,6 +17,7 @@ from dlmd.serve import loopback
 from dlmd.serve.engine import Engine
 from dlmd.serve.guard import Guard
 from dlmd.serve.listener import taken_place
+from dlmd.serve.pages import Door
 from dlmd.serve.server import Daemon
 from dlmd.wire.protocol import Limits
 from dlmd.wire.token import kept_token
@@ -144,13 +145,9 @@ async def serving(
     backend = backend or FakeBackend()
     with taken_place(None) as (unix, path), loopback.listen("127.0.0.1:0") as tcp:
         token = kept_token()
-        daemon = Daemon(
-            Engine(backend),
-            path,
-            limits or Limits(),
-            True,
-            Guard(token=token),
-        )
+        guard = Guard(token=token)
+        door = Door(guard, loopback.url(tcp))
+        daemon = Daemon(Engine(backend), path, limits or Limits(), True, guard, door)
         running = asyncio.create_task(daemon.uvicorn.serve(sockets=[unix, tcp]))
         inside = Inside(
             daemon=daemon,

@@ -1,4 +1,4 @@
-"""`dlmd logs` and `dlmd service`: a daemon that runs in the background.
+"""`dlmd open`, `logs` and `service`: a daemon that runs in the background.
 
 Must not hold logic that a test would want to call.
 """
@@ -12,6 +12,28 @@ from dlmd.cli.shared import LOOK, announce, app
 
 services = typer.Typer(help="Keep the daemon running from login on (systemd).", **LOOK)
 app.add_typer(services, name="service")
+
+
+@app.command("open")
+def open_page(
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Start a browser with it.")
+    ] = True,
+) -> None:
+    """Open the playground in a browser; it is there until Ctrl-C."""
+    import webbrowser
+
+    from dlmd import open_page
+    from dlmd.wire import discovery
+
+    found = discovery.ensure_daemon(announce=announce)
+    with open_page.leased(found.socket) as (url, wait):
+        print(f"{url}\n(good for one visit within two minutes; Ctrl-C closes the page)")
+        sys.stdout.flush()
+        if browser:
+            webbrowser.open(url)
+        wait()
+    announce("the daemon has ended")
 
 
 @app.command()

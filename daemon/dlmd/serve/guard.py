@@ -21,6 +21,7 @@ from dlmd.serve import compat_openai
 from dlmd.wire.token import matches
 
 OPEN = frozenset({"/health", "/healthz", "/v1/health"})
+LINK = "/open"  # its code is checked where it is redeemed
 METHODS = frozenset({"GET", "HEAD", "POST"})
 COOKIE = "dlmd_page"
 LINK_S = 120.0  # how long a one-time link can be used
@@ -60,6 +61,10 @@ class Guard:
         cookie = _add(self._pages, self.clock(), PAGE_S)
         return f"{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict"
 
+    def forget_pages(self) -> None:
+        self._links.clear()
+        self._pages.clear()
+
     def refusal(self, scope: Scope) -> Refusal | None:
         heads = Heads(scope)
         return (
@@ -87,7 +92,8 @@ class Guard:
         )
 
     def wrong_token(self, heads: "Heads") -> Refusal | None:
-        if heads.unix or (heads.path in OPEN and heads.method in ("GET", "HEAD")):
+        open_path = heads.path in OPEN or heads.path == LINK
+        if heads.unix or (open_path and heads.method in ("GET", "HEAD")):
             return None
         scheme, _, given = (heads.one("authorization") or "").partition(" ")
         if self.token and scheme.lower() == "bearer":

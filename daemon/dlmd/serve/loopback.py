@@ -68,7 +68,7 @@ class HttpProtocol(H11Protocol):
         super().connection_made(transport)
         if self.server is None or self.server[1] is None:
             return  # a unix socket: its owner may be slow
-        others = sum(_over_tcp(connection) for connection in self.connections)
+        others = sum(over_tcp(connection) for connection in self.connections)
         if others > MOST_CONNECTIONS:
             transport.abort()
             return
@@ -117,5 +117,5 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)
 
 
-def _over_tcp(connection: Any) -> bool:
+def over_tcp(connection: Any) -> bool:
     return isinstance(connection.transport.get_extra_info("sockname"), tuple)

@@ -23,7 +23,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from dlmd.serve import loopback, routes
+from dlmd.serve import loopback, pages, routes
 from dlmd.serve.connection import Connection
 from dlmd.serve.engine import Engine
 from dlmd.serve.guard import Guard, guarded
@@ -65,8 +65,14 @@ def serve(
             token = kept_token()
             url, file = loopback.url(doors[1]), token_path()
             about = replace(about, http=url, token=file)
+        guard = Guard(token=token)
         daemon = Daemon(
-            engine, path, limits or Limits(), stay_on_failure, Guard(token=token)
+            engine,
+            path,
+            limits or Limits(),
+            stay_on_failure,
+            guard,
+            pages.Door(guard, about.http),
         )
         # Who comes from now on waits in the listener's queue for the few ms of a start.
         discovery.write(about)
@@ -94,21 +100,28 @@ class Daemon:
         limits: Limits,
         stay_on_failure: bool,
         guard: Guard,
+        door: pages.Door,
     ) -> None:
         self.engine = engine
         self.path = path
         self.limits = limits
         self.stay_on_failure = stay_on_failure
         self.guard = guard
+        self.door = door
         self.desk = Desk(engine=engine, limits=limits, metrics=Metrics())
         self.failed: str | None = None
         self.connections: set[Connection] = set()
         self.thread = threading.Thread(target=engine.run, name="engine", daemon=True)
         self.ending: asyncio.Task[None] | None = None
         self.uvicorn = uvicorn.Server(_configured(self.app(), limits))
+        door.uvicorn = self.uvicorn
 
     def app(self) -> ASGIApp:
-        table = [WebSocketRoute("/v1/stream", self.stream), *routes.routes(self.desk)]
+        table = [
+            WebSocketRoute("/v1/stream", self.stream),
+            *routes.routes(self.desk),
+            *pages.routes(self.guard, self.door),
+        ]
         refused = {404: routes.refused, 405: routes.refused}
         app = Starlette(
             routes=table, lifespan=self.lifespan, exception_handlers=refused
@@ -158,6 +171,7 @@ class Daemon:
 
     def end(self) -> None:
         if self.ending is None:
+            self.door.ended.set()
             self.ending = asyncio.create_task(self.wind_down())
 
     async def wind_down(self) -> None:
