@@ -167,6 +167,12 @@ def test_what_is_no_json_object_fails_without_an_id(text: str) -> None:
     assert session.receive(infill())  # the conversation goes on
 
 
+@pytest.mark.parametrize("field", ["lasting", "other", "by"])
+def test_half_a_character_anywhere_is_refused(field: str) -> None:
+    text = json.dumps({"type": "sleep", "id": "s", field: "\ud800"})
+    assert "whole Unicode" in refused(greeted(), text).message
+
+
 @pytest.mark.parametrize("type", ["pour", "Infill", 3, None, []])
 def test_an_unknown_type_is_refused_and_the_conversation_goes_on(type: Any) -> None:
     session = greeted()

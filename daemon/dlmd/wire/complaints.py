@@ -58,6 +58,8 @@ def explain(text: str, error: Exception, union: Any, limits: Limits) -> Protocol
         msgspec.convert(raw, union)
     except msgspec.ValidationError as refusal:
         return ProtocolError(_shape_complaint(raw, str(refusal), limits), id=id)
+    except UnicodeEncodeError as broken:  # half of a character, in a place of its own
+        error = broken
     return ProtocolError(
         f"the text of the message was refused ({error}); send whole Unicode characters",
         id=id,
