@@ -9,7 +9,7 @@ import pytest
 import torch
 from dlmd.decode import Canvas, DecodeSettings, denoise, denoise_cached
 from dlmd.decode.cached import window
-from dlmd.decode.length import EndsAtPadding
+from dlmd.decode.length_padding import EndsAtPadding
 from dlmd.decode.loop import FullForwards
 from dlmd.decode.places import find_places
 from dlmd.model import Dream, load

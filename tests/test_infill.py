@@ -172,7 +172,7 @@ def test_frames_come_while_the_model_works(tiny: Setup) -> None:
 
 
 def test_own_length_only_shrinks_and_every_frame_costs_one_forward(tiny: Setup) -> None:
-    frames = tiny(["x = ", Hole(max_tokens=16), "\n"])
+    frames = tiny(["x = ", Hole(max_tokens=48), "\n"])  # too long to be tried
     assert [frame.forwards for frame in frames] == list(range(1, len(frames) + 1))
     left = [masks(frame) for frame in frames]
     assert left == sorted(set(left), reverse=True) and left[-1] == 0

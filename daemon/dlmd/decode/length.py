@@ -1,89 +1,75 @@
-"""Denoising holes whose length the model finds itself: surplus masks become padding.
+"""How the holes of a request find their length: one small interface, picked by profile.
 
-For models that were taught to label surplus masks as padding. Two rules on top of any
-decoder's step: masks at the end of a hole whose likeliest token is padding are settled
-together, and where padding is committed the hole ends. So far text only ever shrinks from
-the right, and no committed token changes. Tensors only, no text.
-
-Shapes: B rows, T positions, M places of a row, V vocabulary.
+A policy lays the masks out before the first step, may give a decoder rules to keep at
+each step, and may go on from a state other than the decoder left. So every decoder works
+with every policy. Must not know text, requests or how a step is made.
 """
 
-from collections.abc import Iterator, Sequence
-
-import torch
-from torch import Tensor
+from collections.abc import Generator as Run
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from dlmd.decode.canvas import Canvas
-from dlmd.decode.commit import Generators
-from dlmd.decode.loop import denoise
-from dlmd.decode.places import Places, opened, padded, put
-from dlmd.decode.settings import DecodeSettings
+from dlmd.decode.length_padding import Padding
+from dlmd.decode.length_search import Search
+from dlmd.decode.length_tokens import Labels
+from dlmd.decode.loop import Ending
 from dlmd.model import Dream
+from dlmd.profiles import Profile
+
+States = Run[Canvas, Canvas | None, None]
 
 
-def denoise_own_length(
-    model: Dream,
-    canvas: Canvas,
-    settings: DecodeSettings,
-    *,
-    holes: Sequence[range],
-    pad_ids: Sequence[int],
-    generator: Generators | None = None,
-) -> Iterator[Canvas]:
-    """The canvas after each step, until no mask is left; at most as many steps as masks.
+class Lengths(Protocol):
+    def begin(
+        self, model: Dream, canvas: Canvas, holes: Sequence[range]
+    ) -> tuple[Canvas, tuple[range, ...]]:
+        """The canvas to start from, and where its holes lie. `holes` are all there are,
+        each with as many masks as it may ever hold."""
 
-    `holes` are the positions of the holes that may shrink, the same in every row.
-    """
-    ending = EndsAtPadding(holes, pad_ids, canvas)
-    return denoise(model, canvas, settings, generator=generator, ending=ending)
+    def ending(self) -> Ending | None:
+        """What the decoder keeps to at each step."""
+
+    def follow(self, states: States) -> States:
+        """The states to show; the run goes on from these."""
 
 
-class EndsAtPadding:
-    """`loop.Ending` by padding, for any decoder."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Every hole has the length it was asked for."""
 
-    def __init__(
-        self, holes: Sequence[range], pad_ids: Sequence[int], canvas: Canvas
-    ) -> None:
-        self.holes = holes
-        self.mask_id = canvas.mask_id
-        # Here and not at each step: a copy to a device waits for it.
-        self.pads_P = torch.tensor(pad_ids, device=canvas.tokens_BT.device)
+    def begin(
+        self, model: Dream, canvas: Canvas, holes: Sequence[range]
+    ) -> tuple[Canvas, tuple[range, ...]]:
+        return canvas, tuple(holes)
 
-    def bar(self, tokens_BT: Tensor, places: Places, logits_BMV: Tensor) -> Tensor:
-        """Padding is no choice before text that is already committed in the same hole."""
-        before_text_BT = torch.zeros_like(tokens_BT, dtype=torch.bool)
-        for hole in self.holes:
-            inside_BT = tokens_BT[:, hole.start : hole.stop]
-            text_BT = (inside_BT != self.mask_id) & ~self.is_padding(inside_BT)
-            ahead_BT = text_BT.flip(-1).cummax(dim=-1).values.flip(-1)
-            before_text_BT[:, hole.start : hole.stop] = ahead_BT
-        barred_BM1 = padded(before_text_BT, 0).gather(1, places.at_BM)[..., None]
-        lowest = torch.finfo(logits_BMV.dtype).min
-        pads_BMP = logits_BMV.index_select(-1, self.pads_P)
-        return logits_BMV.index_copy(
-            -1, self.pads_P, pads_BMP.masked_fill(barred_BM1, lowest)
+    def ending(self) -> None:
+        return None
+
+    def follow(self, states: States) -> States:
+        return states
+
+
+def lengths_of(profile: Profile, auto: Sequence[range]) -> Lengths:
+    """The policy of a request whose holes `auto` may find their own length."""
+    if profile.length_policy == "expand" and profile.expand_id is not None:
+        nothing = {*profile.pad_ids, profile.eos_id} - {None}
+        # Also without such a hole: the labels are then no choice anywhere.
+        return Labels(
+            holes=auto,
+            expand_id=profile.expand_id,
+            delete_ids=sorted(token for token in nothing if token is not None),
+            mask_id=profile.mask_id,
         )
+    if auto and profile.length_policy == "padding":
+        return Padding(holes=auto, pad_ids=profile.pad_ids)
+    if auto and profile.length_policy == "calibrated":
+        return Search(holes=auto, void_id=void(profile))
+    return Given()
 
-    def settle(self, tokens_BT: Tensor, places: Places, x0_BM: Tensor) -> Tensor:
-        """The masks at each hole's end whose likeliest token is padding become padding."""
-        open_BM = opened(tokens_BT, places, self.mask_id)
-        surplus_BT = self.is_padding(put(tokens_BT, places, x0_BM, open_BM))
-        tokens_BT = tokens_BT.clone()
-        for hole in self.holes:
-            inside_BT = tokens_BT[:, hole.start : hole.stop]
-            tail_BT = surplus_BT[:, hole.start : hole.stop].flip(-1)
-            tail_BT = tail_BT.cummin(dim=-1).values.flip(-1)
-            inside_BT[:] = inside_BT.where(~tail_BT, self.pads_P[0])
-        return tokens_BT
 
-    def end(self, tokens_BT: Tensor) -> Tensor:
-        """Right of committed padding there is only padding."""
-        tokens_BT = tokens_BT.clone()
-        for hole in self.holes:
-            inside_BT = tokens_BT[:, hole.start : hole.stop]
-            ended_BT = self.is_padding(inside_BT).cummax(dim=-1).values
-            inside_BT[:] = inside_BT.where(~ended_BT, self.pads_P[0])
-        return tokens_BT
-
-    def is_padding(self, tokens: Tensor) -> Tensor:
-        return torch.isin(tokens, self.pads_P)
+def void(profile: Profile) -> int:
+    """A token that draws as nothing."""
+    known = (*profile.pad_ids, profile.eos_id, profile.bos_id)
+    return next(token for token in known if token is not None)

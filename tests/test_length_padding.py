@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from dlmd.decode import Canvas, DecodeSettings
-from dlmd.decode.length import denoise_own_length
+from dlmd.decode.length_padding import denoise_own_length
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
