@@ -217,6 +217,9 @@ class StopsShort:
     def count(self, text: str) -> int:
         return 0
 
+    def warm(self) -> str:
+        return ""
+
     def describe(self) -> Description:
         return {"model": "short", "profile": "short", "device": "none"}
 

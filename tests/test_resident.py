@@ -2,10 +2,12 @@
 
 import math
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 from dlmd.serve.board import Board
+from dlmd.serve.engine import Engine
 from dlmd.serve.resident import LoadingUnwanted, Resident
 from dlmd.wire.protocol import Infill, Status, hole
 
@@ -113,3 +115,53 @@ def test_an_adapter_that_is_gone_is_told_and_the_model_serves() -> None:
 def test_a_duration_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="'soon' is no duration"):
         Place(keep_alive="soon")
+
+
+def test_preparing_goes_on_bit_by_bit_and_says_where_it_is() -> None:
+    place = Place(backend=FakeBackend(warming=iter(["1 of 2", "2 of 2"])))
+    assert not place.resident.warm()  # nothing is loaded yet
+    place.load()
+    place.told.clear()
+    assert [place.resident.warm() for _ in range(5)] == [True, True] + [False] * 3
+    assert [status.detail for status in place.told] == ["1 of 2", "2 of 2", ""]
+    assert all(status.phase == "ready" for status in place.told)
+
+
+def test_preparing_that_fails_is_given_up_and_costs_nothing_else() -> None:
+    def failing() -> Iterator[str]:
+        yield "1 of 2"
+        raise RuntimeError("out of memory")
+
+    place = Place(backend=FakeBackend(warming=failing()))
+    place.load()
+    assert [place.resident.warm() for _ in range(3)] == [True, False, False]
+    assert (place.resident.loaded, place.told[-1].detail) == (True, "")
+
+
+def test_a_model_that_comes_back_prepares_anew() -> None:
+    place = Place(backend=FakeBackend(warming=iter(["1 of 1", "", "1 of 1"])))
+    for _ in range(2):
+        place.load()
+        assert [place.resident.warm() for _ in range(2)] == [True, False]
+        place.resident.unload()
+
+
+def test_the_thread_prepares_while_nobody_waits_and_serves_in_between() -> None:
+    backend = FakeBackend(warming=iter(["1 of 2", "2 of 2"]))
+    engine = Engine(backend)
+    told: list[str] = []
+    done = threading.Event()
+
+    def see(status: Status) -> None:
+        if status.phase == "ready" and status.detail != (told[-1:] or [""])[0]:
+            told.append(status.detail)
+            if told == ["1 of 2", "2 of 2", ""]:
+                done.set()
+
+    engine.watch(see)
+    thread = threading.Thread(target=engine.run, daemon=True)
+    thread.start()
+    assert done.wait(10)
+    engine.stop()
+    thread.join(10)
+    assert not thread.is_alive()

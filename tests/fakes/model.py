@@ -9,7 +9,7 @@ import functools
 import hashlib
 import re
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dlmd.serve.engine import Description
@@ -50,6 +50,7 @@ class FakeBackend:
     log: list[str] = field(default_factory=list)  # what came to the device, and left it
     model: str = "fake"
     adapter: str | None = None
+    warming: Iterator[str] = field(default_factory=lambda: iter(()))  # what it is at
     lose: Callable[[str | None], None] | None = None  # runs before an adapter is used
 
     def load(self, progress: Callable[[int, int], None]) -> None:
@@ -73,6 +74,9 @@ class FakeBackend:
             raise ValueError(f"no adapter {name!r}; see `dlmd ls`")
         self.log.append(f"adapter {name}")
         self.adapter = name
+
+    def warm(self) -> str:
+        return next(self.warming, "")
 
     def describe(self) -> Description:
         return {"model": self.model, "profile": "fake", "device": "none"}

@@ -19,6 +19,7 @@ from dlmd.decode.cached import Windows, denoise_cached, window
 from dlmd.decode.canvas import Canvas
 from dlmd.decode.commit import Generators
 from dlmd.decode.loop import Ending, counted, yields
+from dlmd.decode.modes import MODES, InfillSettings
 from dlmd.decode.places import find_places, opened, put
 from dlmd.decode.published import confidences
 from dlmd.decode.rules import read
@@ -58,6 +59,12 @@ class Plan:
 def plan_of(settings: DecodeSettings) -> Plan:
     names = Plan.__dataclass_fields__
     return Plan(**{name: getattr(settings, name) for name in names})
+
+
+def common_plans() -> list[DecodeSettings]:
+    """What requests ask for that choose nothing but a mode, or a number of steps."""
+    modes = [InfillSettings(mode=mode) for mode in MODES]
+    return [mode.decoding(masks=32) for mode in modes if mode.cached]
 
 
 def capturable(settings: DecodeSettings) -> bool:
@@ -176,6 +183,22 @@ class Graphed:
                 yield looked_at_again(windows, run, canvas)
         finally:
             self.busy.discard(capacity)
+
+
+def denoise_graphed(
+    model: Dream,
+    canvas: Canvas,
+    settings: DecodeSettings,
+    *,
+    graphed: Graphed,
+    generator: Generators | None = None,
+    ending: Ending | None = None,
+) -> States:
+    """`Graphed.denoise` in the form of its siblings."""
+    assert model is graphed.model, (
+        "captured steps belong to the model they were made with"
+    )
+    return graphed.denoise(canvas, settings, generator=generator, ending=ending)
 
 
 def sizes_of(canvas: Canvas, settings: DecodeSettings) -> dict[str, int]:

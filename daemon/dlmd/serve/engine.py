@@ -7,6 +7,7 @@ ends exactly once. Must not know sockets, asyncio, torch or how a frame comes ab
 is the Backend's.
 """
 
+import gc
 import math
 import threading
 import time
@@ -163,12 +164,18 @@ class Engine:
     def run(self) -> None:
         """The thread's body: load, then serve until stop()."""
         self.load()
+        # What is here now stays: without it full collections are quick and come soon, and
+        # connections that broke off do not pile up until then.
+        gc.collect()
+        gc.freeze()
         while not self._over():
             if self._wait(SETTLE_S):
                 self.step()
             else:
                 self._sweep()
-                self._wait(self._rest())
+                due = self._rest()
+                if not self._resident.warm():
+                    self._wait(due)
 
     def load(self) -> None:
         """Bring the weights to the device. The status tells how far it is, or why not."""

@@ -46,6 +46,7 @@ class Backend(Protocol):
     def count(self, text: str) -> int: ...
     def use_model(self, name: str) -> None: ...
     def use_adapter(self, name: str | None) -> None: ...
+    def warm(self) -> str: ...
     def infill(self, request: Infill) -> Generator[Frame, Pin | None, None]: ...
 
 
@@ -65,6 +66,8 @@ class Resident:
     ) -> None:
         self.backend = backend
         self.loaded = False
+        self._warm = False  # nothing is left to prepare
+        self._preparing = ""
         self.adapter: str | None = None  # merged into the weights
         self.in_force = adapter  # of requests that name none; read by any thread
         self.failed_at = -math.inf  # the last try to load; read by any thread
@@ -93,7 +96,7 @@ class Resident:
         self._board.enter("loading", **self.backend.describe())
         try:
             self.backend.load(progress)
-            self.loaded = True
+            self.loaded, self._warm = True, False
             detail = self._put_in_force()
         except Exception as error:
             self.unload()
@@ -139,6 +142,21 @@ class Resident:
             self.unload()
             raise
         self.adapter = name
+
+    def warm(self) -> bool:
+        """While nobody waits, a bit of the backend's preparation. False: none is left."""
+        if not self.loaded or self._warm:
+            return False
+        try:
+            detail = self.backend.warm()
+        except Exception as error:  # slower, but nothing is lost
+            log.error("preparing was given up: %s", type(error).__name__)
+            detail = ""
+        self._warm = not detail
+        if detail or self._preparing:
+            self._board.update(detail=detail)
+        self._preparing = detail
+        return bool(detail)
 
     # ---- keep-alive
 
