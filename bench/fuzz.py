@@ -82,7 +82,12 @@ WIRE: list[dict[str, Any]] = [
     {"type": "use_adapter", "id": "u", "adapter": None},
 ]
 MARKED = "<|fim_prefix|>a<|fim_suffix|>b<|fim_middle|>"
-COMPLETION = {"prompt": MARKED, "suffix": None, "max_tokens": 9, "temperature": 0.1}
+COMPLETION: dict[str, Any] = {
+    "prompt": MARKED,
+    "suffix": None,
+    "max_tokens": 9,
+    "temperature": 0.1,
+}
 COMPLETION |= {
     "top_p": 1,
     "n": 2,

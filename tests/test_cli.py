@@ -44,7 +44,9 @@ def flags(*command: str) -> list[str]:
 
 
 def test_the_flags_are_these() -> None:
-    assert flags("serve") == ["--model", "--device", "--socket", "--detach"]
+    assert flags("serve") == [
+        *("--model", "--device", "--socket", "--http", "--detach", "--stay")
+    ]
     assert flags("infill") == [
         *(
             "place",

@@ -5,12 +5,20 @@ What a card adds is the capture alone; `gpu` marks what needs one.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from dlmd.decode import Canvas, DecodeSettings
+from dlmd.decode import (
+    Canvas,
+    DecodeSettings,
+    Hole,
+    InfillSettings,
+    Tokenizer,
+    infill,
+)
 from dlmd.decode.cached import denoise_cached
 from dlmd.decode.graphed import (
     CONTEXTS,
@@ -19,10 +27,13 @@ from dlmd.decode.graphed import (
     Graphed,
     buckets,
     capturable,
+    common_plans,
+    denoise_graphed,
     plan_of,
 )
-from dlmd.decode.static import SLOTS, Bucket
+from dlmd.decode.static import Bucket
 from dlmd.model import Dream, load
+from dlmd.profiles import EMBEDDED_FOLDER, for_folder
 from torch import Tensor
 
 from tests.fakes.tiny import tiny_model_folder
@@ -208,22 +219,6 @@ def test_the_next_step_is_asked_for_before_the_last_is_read(
     ]
 
 
-def test_a_step_over_a_finished_hole_changes_nothing(
-    model: Dream, graphed: Graphed
-) -> None:
-    list(graphed.denoise(canvas_of(model, range(30, 34)), EVEN))
-    board = graphed.boards[-1]
-    before = board.tokens_1S.clone(), board.confidence_1S.clone()
-    with torch.no_grad():
-        board.step(EVEN)
-    assert torch.equal(board.tokens_1S, before[0])
-    assert torch.equal(board.confidence_1S, before[1])
-
-
-def test_the_ring_is_wider_than_the_reader_lags() -> None:
-    assert SLOTS >= 3
-
-
 # ---- what is captured, and what is not
 
 
@@ -356,8 +351,6 @@ def test_on_a_card_the_graph_gives_what_the_eager_step_gives(
     list(captured.warm([settings]))
     eager = Graphed(model, SMALL)
     for board in eager.boards:  # the same function over the same sizes, not captured
-        from functools import partial
-
         eager.replays[board.bucket, plan_of(settings)] = partial(board.step, settings)
     for hole in (range(30, 45), range(1, 40)):
         canvas = canvas_of(model, hole)
@@ -365,3 +358,43 @@ def test_on_a_card_the_graph_gives_what_the_eager_step_gives(
         same_states(captured.denoise(canvas, settings), eager.denoise(canvas, settings))
     assert captured.served == [2, 0]
     assert captured.late_forms == 0
+
+
+# ---- as infill asks for it
+
+
+@pytest.mark.parametrize("mode", ["quality", "fast"])
+def test_modes_are_among_the_common_plans(mode: str) -> None:
+    known = {plan_of(each) for each in common_plans()}
+    asked = [InfillSettings(mode=mode), InfillSettings(mode=mode, steps=8)]
+    assert {plan_of(each.decoding(masks=20)) for each in asked} <= known
+    assert all(capturable(each) for each in common_plans())
+
+
+@pytest.mark.parametrize("mode", ["quality", "fast"])
+def test_infill_gives_the_same_frames_by_captured_steps(
+    tmp_path: Path, mode: str
+) -> None:
+    folder = tiny_model_folder(tmp_path)
+    small, tokenizer, profile = load(folder), Tokenizer.load(folder), for_folder(folder)
+    captured = Graphed(small, SMALL)
+    list(captured.warm(common_plans()))
+    parts: list[str | Hole] = ["def f(x):\n    return ", Hole(length=9), "\n"]
+    frames = [
+        list(
+            infill(
+                small, tokenizer, profile, parts, InfillSettings(mode=mode), graphed=g
+            )
+        )
+        for g in (None, captured)
+    ]
+    assert [f.texts for f in frames[0]] == [f.texts for f in frames[1]]
+    assert [f.holes for f in frames[0]] == [f.holes for f in frames[1]]
+    assert [f.forwards for f in frames[0]] == [f.forwards for f in frames[1]]
+    assert captured.served == [1, 0]
+
+
+def test_captured_steps_belong_to_their_model(model: Dream, graphed: Graphed) -> None:
+    canvas = canvas_of(model, range(30, 45))
+    with pytest.raises(AssertionError, match="the model they were made with"):
+        denoise_graphed(load(EMBEDDED_FOLDER), canvas, EVEN, graphed=graphed)

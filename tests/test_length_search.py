@@ -96,9 +96,8 @@ def test_several_holes_at_once_for_the_price_of_one() -> None:
 
 def test_the_canvas_closes_up_and_the_rest_of_the_text_stays() -> None:
     canvas, holes = laid([2, 5], 8, rows=3)
-    canvas, found = Search(holes=[holes[0]], void_id=VOID).begin(
-        Knowing(), canvas, holes
-    )
+    model: Any = Knowing()
+    canvas, found = Search(holes=[holes[0]], void_id=VOID).begin(model, canvas, holes)
     assert found == (range(2, 4), range(5, 13))
     row = [1, 12, MASK, MASK, 15, *[MASK] * 8, 2]
     assert canvas.tokens_BT.tolist() == [row] * 3

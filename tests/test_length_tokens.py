@@ -10,10 +10,11 @@ from dlmd.decode import Canvas, DecodeSettings, denoise
 from dlmd.decode.cached import denoise_cached
 from dlmd.decode.length_tokens import Labels
 from dlmd.model import Dream
-from fakes import labelled as toy
-from fakes.labelled import DELETE, EXPAND, MASK
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.fakes import labelled as toy
+from tests.fakes.labelled import DELETE, EXPAND, MASK
 
 ONE_EACH = DecodeSettings(schedule="even")
 WORD, OTHER = 7, 8

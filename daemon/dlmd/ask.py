@@ -21,7 +21,7 @@ from dlmd.store import automatic
 from dlmd.wire import discovery
 from dlmd.wire.client import Client, Endpoint
 from dlmd.wire.discovery import Discovery
-from dlmd.wire.protocol import Infill, Result, State, Status
+from dlmd.wire.protocol import SERVING, Infill, Result, State, Status
 from dlmd.wire.remote import endpoint_of
 
 if TYPE_CHECKING:
@@ -71,7 +71,11 @@ def detach(settings: Settings, announce: Callable[[str], None]) -> Discovery:
     if settings.http is not None:
         command += ["--http", settings.http]
     found = discovery.ensure_daemon(command, announce=announce)
-    asyncio.run(ready(Endpoint(socket=found.socket), announce))
+    try:
+        asyncio.run(ready(Endpoint(socket=found.socket), announce))
+    except ValueError:
+        stop(found)  # it would stay to say why, and that is said here
+        raise
     return found
 
 
@@ -82,7 +86,7 @@ async def ready(endpoint: Endpoint | None, announce: Callable[[str], None]) -> S
     said = time.monotonic()
     async with Client.connect(endpoint) as client:
         async for seen in client.watch_status():
-            if seen.phase in ("ready", "busy"):
+            if seen.phase in SERVING:
                 return seen
             if seen.phase != "loading":
                 raise ValueError(seen.detail or f"the daemon is {seen.phase}")

@@ -37,6 +37,13 @@ def serve(
     detach: Annotated[
         bool, typer.Option("--detach", help="Come back once the model is loaded.")
     ] = False,
+    stay: Annotated[
+        bool,
+        typer.Option(
+            "--stay",
+            help="Stay if the model cannot be loaded, and try again when asked.",
+        ),
+    ] = False,
 ) -> None:
     """Run the daemon: it keeps the model loaded for the terminal and for editors."""
     settings = load({"model": model, "device": device, "socket": socket, "http": http})
@@ -56,6 +63,7 @@ def serve(
         socket=None if settings.socket is None else Path(settings.socket),
         http=settings.http,
         announce=announce,
+        stay_on_failure=stay,
     )
     raise typer.Exit(code)
 
@@ -72,6 +80,7 @@ def status(
     from dlmd import ask
     from dlmd.wire import discovery
     from dlmd.wire.client import Endpoint
+    from dlmd.wire.protocol import SERVING
 
     named = ask.named_place(load({"socket": socket, "connect": connect}))
     found = discovery.read()
@@ -92,9 +101,8 @@ def status(
         print(_status_text(seen, place, pid))
         if port:
             print(f"http {port.http}\ntoken {port.token}")
-    raise typer.Exit(
-        {"ready": 0, "busy": 0, "loading": LOADING}.get(seen.phase, FAILED)
-    )
+    if seen.phase not in SERVING:
+        raise typer.Exit(LOADING if seen.phase == "loading" else FAILED)
 
 
 def _status_text(seen: "Status", place: "Endpoint", pid: int | None) -> str:

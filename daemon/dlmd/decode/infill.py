@@ -144,10 +144,11 @@ def frames(
                 yield from shown(changed, document, step, step)
             return
         step += 1
-        if step == 1 and settings.cached and not canvas.forwards_full:
-            of += 1  # a state by keys of another request, before the first full forward
         left = int(canvas.masked_BT.sum(dim=-1).max())
-        of = step + left if changed is not None else min(of, step + left)
+        if step == 1 and settings.cached and not canvas.forwards_full:
+            of += 1  # a state by keys of another request: the run itself is to come
+        else:
+            of = step + left if changed is not None else min(of, step + left)
         pins = yield from shown(canvas, document, step, of)
         if over(canvas, document):  # told as final: nothing can be changed any more
             return

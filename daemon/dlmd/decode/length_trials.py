@@ -165,9 +165,9 @@ def check(asking: Asking, trials: Sequence[Trial]) -> None:
         for t in wanted[-1]:
             row[t] = asking.mask_id
         hidden.append(row)
-    for trial, places, answers in zip(
+    for trial, expected, answers in zip(
         trials, wanted, asking.answers(hidden), strict=True
     ):
-        said = [float(sure_V[places[t]]) for t, sure_V in answers if t in places]
+        said = [float(sure_V[expected[t]]) for t, sure_V in answers if t in expected]
         trial.score += NEIGHBOURS * max(LEAST, sum(said))
         trial.score += LONGER * len(trial.inside)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dlmd.model import packed
 from dlmd.model.cache import Cache
 from dlmd.model.fused import FEW_ROWS, attention, gated, normed, rotate, usable
 
@@ -83,6 +84,8 @@ def attend(
     # Without an order among positions, the heads that share keys are more queries of one
     # head: nothing is repeated.
     q_BKQE = q_BHTE.reshape(B, K, -1, E)
+    if allow_B11S is None and packed.suits(q_BKQE, k_BKSE):
+        return packed.attended(q_BKQE, k_BKSE, v_BKSE).view(B, H, T, E)
     if T > SHORT_T or not q_BHTE.is_cpu or not torch.is_grad_enabled():
         out_BKQE = F.scaled_dot_product_attention(
             q_BKQE, k_BKSE, v_BKSE, attn_mask=allow_B11S

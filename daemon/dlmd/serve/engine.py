@@ -168,6 +168,7 @@ class Engine:
         # connections that broke off do not pile up until then.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(500, 5, 2)
         while not self._over():
             if self._wait(SETTLE_S):
                 self.step()

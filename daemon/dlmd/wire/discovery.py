@@ -49,7 +49,8 @@ __all__ = [
 ]
 
 # -P: a dlmd.py in the folder of whoever asks must not become the daemon.
-DAEMON = (sys.executable, "-P", "-m", "dlmd", "serve")
+# --stay: it can say why a model does not load, and be asked again, instead of being started anew.
+DAEMON = (sys.executable, "-P", "-m", "dlmd", "serve", "--stay")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

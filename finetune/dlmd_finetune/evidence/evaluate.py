@@ -56,7 +56,9 @@ class EvalConfig:
         metadata={"help": "Where results are kept and found again; default: cache."},
     )
     json: bool = field(default=False, metadata={"help": "Print figures as JSON."})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, mps, cuda or cuda:1."})
+    device: str = field(
+        default="auto", metadata={"help": "auto, cpu, mps, cuda or cuda:1."}
+    )
     sandbox: str = field(
         default="subprocess",
         metadata={
