@@ -95,7 +95,7 @@ async def ask(
 ) -> None:
     id = f"r{told.sent}"
     told.sent += 1
-    if told.sent == told.infills // 10:
+    if told.sent % max(1, told.infills // 10) == 0:
         told.memory[told.sent] = resident(running)
     older = next(iter(open_ids(ends)), None) if fate == "supersede" else None
     before = "x = 1\n" * chance.randrange(200)
@@ -136,7 +136,7 @@ def resident(running: Running) -> int:
 
 
 def verdict(told: Soak) -> tuple[dict[str, object], bool]:
-    tenth, last = list(told.memory.values())
+    tenth, *_, last = list(told.memory.values())
     growth = last / tenth - 1
     heard = sum(told.ends.values()) + told.deserted
     if heard != told.sent:

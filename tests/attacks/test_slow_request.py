@@ -106,7 +106,7 @@ async def test_without_the_bound_they_are_all_kept(
 ) -> None:
     monkeypatch.setattr(loopback, "MOST_CONNECTIONS", 4)
     monkeypatch.setattr(loopback, "HEAD_S", 1000.0)
-    monkeypatch.setattr(loopback, "_over_tcp", lambda connection: False)
+    monkeypatch.setattr(loopback, "over_tcp", lambda connection: False)
     writers = await crowded(inside)
     assert (await inside.ask("GET", "/health")).status == 200
     kept = inside.daemon.uvicorn.server_state.connections
