@@ -34,6 +34,7 @@ from dlmd.wire.protocol import (  # noqa: E402
 from tests.fakes.running import FAKE, Raw, Running, daemon  # noqa: E402
 
 MOST_GROWTH = 0.05
+HANG_S = 1800.0  # without a word; requests of low priority wait for all the others
 # Of a request: nothing, a cancel, a newer one in its place, a connection that breaks off.
 FATES = {"": 75, "cancel": 12, "supersede": 8, "desert": 5}
 
@@ -75,11 +76,11 @@ async def one_connection(
             fate = chance.choices(list(FATES), list(FATES.values()))[0]
             await ask(running, peer, told, ends, fate, chance)
             if fate == "desert":
-                await peer.read()
+                await peer.read(HANG_S)
                 told.deserted += len(open_ids(ends))
                 peer.connection.transport.abort()
                 return
-        message = await peer.read()
+        message = await peer.read(HANG_S)
         if isinstance(message, Result | Failure):
             count(told, ends, message)
     told.wrong += [f"{id} ended {n} times" for id, n in ends.items() if n != 1]

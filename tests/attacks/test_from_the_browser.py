@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from dlmd.serve import guard
-from dlmd.wire.protocol import Hello, decode_server
-from websockets.asyncio.client import connect
+from dlmd.wire.protocol import Failure, Result
 from websockets.exceptions import InvalidStatus
 
 from tests.fakes.inside import Heard, Inside, serving
@@ -73,7 +72,34 @@ async def test_dns_rebinding_without_its_defences(
     inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without(monkeypatch, REBINDING)
-    assert (await rebound(inside)).json["content"]
+    before = inside.backend.forwards
+    assert (await rebound(inside)).json["content"] == "return value"
+    assert inside.backend.forwards > before
+
+
+# A browser sends no Origin with a GET to what it takes for the page's own server.
+LOOKING = ("wrong_host", "wrong_token")
+
+
+async def looked(inside: Inside) -> Heard:
+    headers = {"Host": f"evil.example:{inside.port}", "Sec-Fetch-Site": "same-origin"}
+    return await inside.ask("GET", "/metrics", None, headers, own=False)
+
+
+@pytest.mark.parametrize("gone", [(), *all_but_one(LOOKING)], ids=str)
+async def test_a_rebound_page_cannot_look(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...]
+) -> None:
+    without(monkeypatch, gone)
+    told = await looked(inside)
+    assert told.status in (401, 403) and b"dlmd_" not in told.body
+
+
+async def test_a_rebound_page_looks_without_its_defences(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch, LOOKING)
+    assert b"dlmd_forwards_total" in (await looked(inside)).body
 
 
 NAMES = "evil.example localhost.evil.example 127.0.0.1.evil.example localhost. "
@@ -163,14 +189,10 @@ async def test_the_cookie_of_our_page_does_not_help_another_origin(
 SOCKET = ("wrong_origin", "wrong_token")
 
 
-async def hijacked(inside: Inside) -> Hello:
-    url = f"ws://127.0.0.1:{inside.port}/v1/stream"
-    async with connect(url, origin=EVIL, compression=None) as stream:  # type: ignore[arg-type]
-        first = await stream.recv()
-    assert isinstance(first, str)
-    hello = decode_server(first)
-    assert isinstance(hello, Hello)
-    return hello
+async def hijacked(inside: Inside) -> Result | Failure:
+    """A page has no say in the headers, but its browser adds where it comes from."""
+    asked = {"type": "infill", "parts": ["x = ", {"hole": {}}]}
+    return await inside.streamed(asked, origin=EVIL, additional_headers={})
 
 
 @pytest.mark.parametrize("gone", [(), *all_but_one(SOCKET)], ids=str)
@@ -178,13 +200,16 @@ async def test_a_cross_site_websocket_is_refused(
     inside: Inside, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...]
 ) -> None:
     without(monkeypatch, gone)
+    before = inside.backend.forwards
     with pytest.raises(InvalidStatus) as refused:
         await hijacked(inside)
     assert refused.value.response.status_code in (401, 403)
+    assert inside.backend.forwards == before
 
 
 async def test_a_cross_site_websocket_without_its_defences(
     inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without(monkeypatch, SOCKET)
-    assert (await hijacked(inside)).status.model == "fake"
+    end = await hijacked(inside)
+    assert isinstance(end, Result) and end.candidates[0].holes == ["return value"]

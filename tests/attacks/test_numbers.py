@@ -1,6 +1,5 @@
 """Numbers too large, negative, or none at all, to make the daemon allocate, loop or die."""
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -8,8 +7,7 @@ import pytest
 import pytest_asyncio
 from dlmd.serve import compat_llama, compat_openai, http
 from dlmd.wire import protocol
-from dlmd.wire.protocol import Failure, Result, decode_server
-from websockets.asyncio.client import connect
+from dlmd.wire.protocol import Failure, Result
 
 from tests.fakes.inside import Inside, serving
 
@@ -78,22 +76,16 @@ async def test_without_the_bounds_a_request_takes_what_it_likes(
     # The wire's own bounds are a second line behind the form's.
     assert (await inside.ask("POST", "/v1/completions", asked)).status == 400
     monkeypatch.setattr(http, "complaints", nothing)
+    before = inside.backend.forwards
     told = await inside.ask("POST", "/v1/completions", asked)
     assert len(told.json["choices"]) == MANY
+    assert inside.backend.forwards >= before + MANY
 
 
 async def streamed(inside: Inside, **fields: object) -> Result | Failure:
-    url = f"ws://127.0.0.1:{inside.port}/v1/stream"
-    async with connect(url, additional_headers=inside.bearer, compression=None) as ours:
-        parts = ["", {"hole": fields.pop("hole", {})}]
-        request = {"type": "infill", "id": "a", "parts": parts, "stream": False}
-        await ours.send(json.dumps(request | fields))
-        while True:
-            text = await ours.recv()
-            assert isinstance(text, str)
-            message = decode_server(text)
-            if isinstance(message, Result | Failure):
-                return message
+    parts = ["", {"hole": fields.pop("hole", {})}]
+    request = {"type": "infill", "parts": parts, "stream": False}
+    return await inside.streamed(request | fields)
 
 
 @pytest.mark.parametrize("name", ["n", "steps", "tokens_per_step", "deadline_ms"])

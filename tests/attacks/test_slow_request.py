@@ -1,11 +1,13 @@
 """Connections that say what they want byte by byte, or never, until nobody else gets in."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from dlmd.serve import http, loopback
+from dlmd.serve.loopback import over_tcp
 
 from tests.fakes.inside import Inside, serving
 
@@ -81,6 +83,40 @@ async def test_after_an_answer_the_clock_runs_again(inside: Inside) -> None:
     writer.close()
 
 
+async def locked_out(inside: Inside) -> None:
+    """Until an honest caller gets in, past as many slow ones as there is room for."""
+    while inside.connections:  # of the fixture
+        await asyncio.sleep(0)
+    crowd = [asyncio.create_task(drip(inside, HEAD)) for _ in range(4)]
+    try:
+        while sum(over_tcp(c) for c in inside.connections) < len(crowd):
+            await asyncio.sleep(0)
+        while True:
+            with contextlib.suppress(ConnectionError, IndexError):
+                if (await inside.ask("GET", "/v1/models")).status == 200:
+                    return
+    finally:
+        for task in crowd:
+            task.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+
+
+async def test_slow_heads_lock_nobody_out_for_long(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loopback, "MOST_CONNECTIONS", 4)
+    await asyncio.wait_for(locked_out(inside), 30)
+
+
+async def test_without_the_clock_they_lock_everybody_out(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loopback, "MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(loopback.HttpProtocol, "end_if_idle", lambda self: None)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(locked_out(inside), 0.5)
+
+
 async def crowded(inside: Inside) -> list[asyncio.StreamWriter]:
     """As many silent connections as there is room for, and some more."""
     opened = [await inside.open() for _ in range(loopback.MOST_CONNECTIONS + 8)]
@@ -109,7 +145,6 @@ async def test_without_the_bound_they_are_all_kept(
     monkeypatch.setattr(loopback, "over_tcp", lambda connection: False)
     writers = await crowded(inside)
     assert (await inside.ask("GET", "/health")).status == 200
-    kept = inside.daemon.uvicorn.server_state.connections
-    assert len(kept) >= len(writers)
+    assert len(inside.connections) >= len(writers)
     for writer in writers:
         writer.close()

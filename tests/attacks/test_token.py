@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from dlmd.serve import guard
+from dlmd.wire.protocol import Result
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -86,5 +87,12 @@ async def test_without_the_check_anybody_is_served(
 ) -> None:
     monkeypatch.setattr(guard.Guard, "wrong_token", lambda self, heads: None)
     for headers in guesses(inside.token):
+        before = inside.backend.forwards
         told = await inside.ask("POST", "/infill", {}, headers, own=False)
-        assert told.status == 200
+        assert told.json["content"] == "return value"
+        assert inside.backend.forwards > before
+    told = await inside.ask("GET", "/metrics", own=False)
+    assert b"dlmd_infills_total" in told.body
+    asked = {"type": "infill", "parts": ["x = ", {"hole": {}}]}
+    end = await inside.streamed(asked, additional_headers={})
+    assert isinstance(end, Result)

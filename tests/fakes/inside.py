@@ -18,9 +18,11 @@ from dlmd.serve.engine import Engine
 from dlmd.serve.guard import Guard
 from dlmd.serve.listener import taken_place
 from dlmd.serve.pages import Door
+from dlmd.serve.resident import Backend
 from dlmd.serve.server import Daemon
-from dlmd.wire.protocol import Limits
+from dlmd.wire.protocol import Failure, Limits, Result, decode_server
 from dlmd.wire.token import kept_token
+from websockets.asyncio.client import connect
 
 from tests.fakes.model import FakeBackend
 
@@ -61,6 +63,11 @@ class Inside:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def connections(self) -> set[Any]:
+        """What uvicorn holds open."""
+        return self.daemon.uvicorn.server_state.connections
+
+    @property
     def bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
@@ -88,6 +95,22 @@ class Inside:
             return await heard(reader)
         finally:
             writer.close()
+
+    async def streamed(
+        self, message: Mapping[str, object], **options: Any
+    ) -> Result | Failure:
+        """What one message over a WebSocket of its own comes to; with our token, unless
+        the headers are told."""
+        url = f"ws://127.0.0.1:{self.port}/v1/stream"
+        told = {"additional_headers": self.bearer, "compression": None} | options
+        async with connect(url, **told) as stream:
+            await stream.send(json.dumps({"id": "a"} | dict(message)))
+            while True:
+                text = await asyncio.wait_for(stream.recv(), 30)
+                assert isinstance(text, str)
+                heard = decode_server(text)
+                if isinstance(heard, Result | Failure):
+                    return heard
 
     def said(
         self,
@@ -138,16 +161,21 @@ def unchunked(body: bytes) -> bytes:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, backend: FakeBackend | None = None, limits: Limits | None = None
+    folder: Path,
+    backend: FakeBackend | None = None,
+    limits: Limits | None = None,
+    *,
+    real: Backend | None = None,
 ) -> AsyncIterator[Inside]:
-    """The runtime folder must have been set to `folder` before."""
+    """The runtime folder must have been set to `folder` before. `real`: on weights."""
     assert os.environ["DLMD_RUNTIME_DIR"] == str(folder)
     backend = backend or FakeBackend()
     with taken_place(None) as (unix, path), loopback.listen("127.0.0.1:0") as tcp:
         token = kept_token()
         guard = Guard(token=token)
         door = Door(guard, loopback.url(tcp))
-        daemon = Daemon(Engine(backend), path, limits or Limits(), True, guard, door)
+        engine = Engine(real or backend)
+        daemon = Daemon(engine, path, limits or Limits(), True, guard, door)
         running = asyncio.create_task(daemon.uvicorn.serve(sockets=[unix, tcp]))
         inside = Inside(
             daemon=daemon,

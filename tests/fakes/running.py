@@ -72,8 +72,8 @@ class Raw:
         text = message if isinstance(message, str | bytes) else encode(message)
         await self.connection.send(text)
 
-    async def read(self) -> ServerMessage:
-        text = await asyncio.wait_for(self.connection.recv(), 30)
+    async def read(self, patience_s: float = 30.0) -> ServerMessage:
+        text = await asyncio.wait_for(self.connection.recv(), patience_s)
         assert isinstance(text, str)
         return decode_server(text)
 
