@@ -6,14 +6,18 @@ import os
 import pickle
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from dlmd.model import load, weights
+from dlmd.serve.backend import ModelBackend
+from dlmd.settings import Settings
 
+from tests.fakes.inside import Inside, serving
 from tests.fakes.tiny import tiny_model_folder
 
 
@@ -55,21 +59,6 @@ def test_a_pickle_beside_the_weights_is_left_alone(folder: Path, harm: Path) -> 
         (folder / name).write_bytes(pickle.dumps(Payload(harm)))
     load(folder)
     assert not harm.exists()
-
-
-def test_a_reader_of_pickles_would_run_it(
-    folder: Path, harm: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (folder / "model.safetensors").write_bytes(pickle.dumps(Payload(harm)))
-
-    def read_anything(file: Path, *rest: object, **more: object) -> Any:
-        pickle.loads(file.read_bytes())
-        return iter(())
-
-    monkeypatch.setattr(weights, "read_tensors", read_anything)
-    with pytest.raises(ValueError, match="missing"):
-        load(folder)
-    assert harm.exists()
 
 
 def header(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -137,17 +126,6 @@ def test_without_that_rule_it_can(
     assert isinstance(load(folder).model.norm.weight, torch.Tensor)
 
 
-def test_without_the_checks_of_shape_a_lie_is_believed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    header(folder, HEADERS["other shape"])
-    monkeypatch.setattr(weights, "refuse_strange", lambda *anything: None)
-    with pytest.raises(
-        RuntimeError, match="size mismatch"
-    ):  # torch's own, with a trace
-        load(folder)
-
-
 def test_a_config_that_names_code_runs_none(folder: Path, harm: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["auto_map"] = {"AutoModel": "evil.Evil"}
@@ -155,3 +133,108 @@ def test_a_config_that_names_code_runs_none(folder: Path, harm: Path) -> None:
     (folder / "evil.py").write_text(f"import os\nos.mkdir({str(harm)!r})\n")
     load(folder)
     assert not harm.exists()
+
+
+# ---- the same by a daemon, over its port
+
+ASKED = {"prompt": "def f(x):", "max_tokens": 12}
+
+
+@asynccontextmanager
+async def served(folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Inside]:
+    run = folder.with_name("run")
+    patch.setenv("DLMD_RUNTIME_DIR", str(run))
+    chosen = Settings(
+        model=str(folder), device="cpu", dtype="float32", first_state_ms=0
+    )
+    async with serving(run, real=ModelBackend(chosen)) as inside:
+        yield inside
+
+
+async def said_by(folder: Path, patch: pytest.MonkeyPatch) -> str:
+    async with served(folder, patch) as inside:
+        told = await inside.ask("POST", "/v1/completions", ASKED)
+        assert told.status == 200, told.body
+        return str(told.json["choices"][0]["text"])
+
+
+def pickled(folder: Path, harm: Path) -> None:
+    """The true weights as other programs save them, and with them what is to be run."""
+    state = load(folder).state_dict()
+    (folder / "model.safetensors").unlink()
+    torch.save({"payload": Payload(harm)} | state, folder / "pytorch_model.bin")
+
+
+def trusting_file(folder: Path) -> list[Path]:
+    return [folder / "pytorch_model.bin"]
+
+
+def trusting_reader(file: Path, *rest: object, **more: object) -> Iterator[Any]:
+    state = torch.load(file, weights_only=False)
+    yield from (item for item in state.items() if isinstance(item[1], torch.Tensor))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by_name", [False, True])
+async def test_a_daemon_on_pickles_says_so_and_runs_nothing(
+    folder: Path, harm: Path, monkeypatch: pytest.MonkeyPatch, by_name: bool
+) -> None:
+    pickled(folder, harm)
+    if by_name:  # the rule of names gone, that of content is enough
+        monkeypatch.setattr(weights, "weight_files", trusting_file)
+    async with served(folder, monkeypatch) as inside:
+        told = await inside.ask("POST", "/v1/completions", ASKED)
+        assert told.status == 503
+        assert any(word in told.error["message"] for word in ("pickle", "damaged"))
+    assert not harm.exists()
+
+
+@pytest.mark.slow
+async def test_without_the_rules_it_runs_them_and_nobody_notices(
+    folder: Path, harm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await said_by(folder, monkeypatch)
+    pickled(folder, harm)
+    monkeypatch.setattr(weights, "weight_files", trusting_file)
+    monkeypatch.setattr(weights, "read_tensors", trusting_reader)
+    assert await said_by(folder, monkeypatch) == before
+    assert harm.exists()
+
+
+def lie(table: dict[str, Any]) -> None:
+    """One tensor lies over another: who checks the second reads it into the first."""
+    under = next(name for name in sorted(table) if "k_proj.weight" in name)
+    over = under.replace("k_proj", "v_proj")
+    table[over].update(data_offsets=table[under]["data_offsets"])
+
+
+def believing_reader(file: Path, *rest: object, **more: object) -> Iterator[Any]:
+    """Takes every word of the header for true."""
+    data = file.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    for name, about in json.loads(data[8 : 8 + size]).items():
+        if name != "__metadata__":
+            begin, end = (8 + size + at for at in about["data_offsets"])
+            flat = torch.frombuffer(bytearray(data[begin:end]), dtype=torch.float32)
+            yield name, flat.reshape(about["shape"])
+
+
+@pytest.mark.slow
+async def test_a_daemon_on_a_lie_says_so_and_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header(folder, lie)
+    async with served(folder, monkeypatch) as inside:
+        told = await inside.ask("POST", "/v1/completions", ASKED)
+        assert told.status == 503 and "damaged" in told.error["message"]
+        assert (await inside.ask("GET", "/metrics")).status == 200
+
+
+@pytest.mark.slow
+async def test_without_the_checks_it_serves_what_nobody_published(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "read_tensors", believing_reader)
+    before = await said_by(folder, monkeypatch)
+    header(folder, lie)
+    assert await said_by(folder, monkeypatch) != before
