@@ -4,7 +4,7 @@ overwrite a file of the user's, or to lead editors, and the code they show, else
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,12 @@ import pytest
 from dlmd.serve import listener
 from dlmd.serve.listener import taken_place
 from dlmd.wire import discovery, runtime, token
+from dlmd.wire.client import Client
 from dlmd.wire.discovery import Discovery
+from dlmd.wire.protocol import Result, hole
+
+from tests.fakes.inside import serving
+from tests.fakes.running import daemon, request, start
 
 Folder = tuple[Path, Path]
 
@@ -44,21 +49,25 @@ def impostor(evil: Path) -> tuple[socket.socket, str]:
 # ---- the socket
 
 
-def test_a_link_in_the_sockets_place_is_refused_and_left(places: Folder) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["a file", "a link to a file", "a link to a socket"])
+def test_what_is_no_socket_is_refused_and_left(places: Folder, what: str) -> None:
     run, evil = places
     (evil / "mine").write_text("kept")
-    (run / "dlmd.sock").symlink_to(evil / "mine")
-    with pytest.raises(ValueError, match="is no socket"), taken_place(None):
-        pass
+    place = run / "dlmd.sock"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.fspath(evil / "s"))
+        bound.listen()
+        if what == "a file":
+            place.write_text("kept")
+        else:
+            place.symlink_to(evil / ("s" if "socket" in what else "mine"))
+        process = start(run)
+        said = process.communicate(timeout=60)[0]
+    assert process.returncode == 1 and "is no socket" in said
+    assert said.count("\n") == 1  # one sentence
+    assert "socket" in what or place.read_text() == "kept"
     assert (evil / "mine").read_text() == "kept"
-
-
-def test_a_link_to_a_socket_elsewhere_is_refused_too(places: Folder) -> None:
-    run, evil = places
-    bound, name = impostor(evil)
-    (run / "dlmd.sock").symlink_to(name)
-    with bound, pytest.raises(ValueError, match="is no socket"), taken_place(None):
-        pass
 
 
 def test_without_the_check_what_lies_there_is_deleted(
@@ -115,32 +124,81 @@ def test_a_runtime_folder_of_somebody_elses_making_is_refused(
                 act()
 
 
-def test_without_the_checks_editors_talk_to_the_attacker(
-    places: Folder, monkeypatch: pytest.MonkeyPatch
+# ---- what for: an editor that is led to the attacker's daemon shows what that one says
+
+
+@pytest.fixture
+def attacker(places: Folder) -> Iterator[Path]:
+    """A daemon of the attacker's, as real as ours, in his folder."""
+    evil = places[1].with_name("his")
+    with daemon(evil, "--default", "import evil"):
+        yield evil
+
+
+async def shown() -> str:
+    """What an editor of the user's would insert."""
+    async with Client.connect() as client:
+        stream = client.infill(request("a", "secret = 1\n", hole(), "\n"))
+        end = [message async for message in stream][-1]
+    assert isinstance(end, Result)
+    return end.candidates[0].holes[0]
+
+
+def trusting(path: Path) -> str:
+    return path.read_text()
+
+
+def nothing(path: Path) -> None:
+    pass
+
+
+CHECKS: dict[str, Any] = {"check_private": nothing, "_own_text": trusting}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gone", [(), ("check_private",), ("_own_text",)], ids=str)
+async def test_editors_do_not_follow_a_linked_discovery_file(
+    places: Folder,
+    attacker: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gone: tuple[str, ...],
 ) -> None:
-    run, evil = places
-    bound, name = impostor(evil)
-    (run / "daemon.json").symlink_to(evil / "daemon.json")
+    run, _ = places
+    (run / "daemon.json").symlink_to(attacker / "daemon.json")
+    run.chmod(0o777)  # or he could not have put it there
+    for name in gone:
+        monkeypatch.setattr(discovery, name, CHECKS[name])
+    with pytest.raises(discovery.DiscoveryError):
+        await shown()
+
+
+@pytest.mark.slow
+async def test_without_the_checks_they_insert_what_the_attacker_says(
+    places: Folder, attacker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = places
+    (run / "daemon.json").symlink_to(attacker / "daemon.json")
     run.chmod(0o777)
+    for name, gone in CHECKS.items():
+        monkeypatch.setattr(discovery, name, gone)
+    assert await shown() == "import evil"
 
-    def trusting(path: Path) -> str:
-        return path.read_text()
 
-    def nothing(path: Path) -> None:
-        pass
-
-    with bound:
-        # Each of the two is enough by itself.
-        with pytest.raises(discovery.DiscoveryError), monkeypatch.context() as patch:
-            patch.setattr(discovery, "check_private", nothing)
-            discovery.read()
-        with pytest.raises(discovery.DiscoveryError), monkeypatch.context() as patch:
-            patch.setattr(discovery, "_own_text", trusting)
-            discovery.read()
+@pytest.mark.slow
+async def test_a_socket_behind_a_link_needs_a_folder_of_others(
+    places: Folder, attacker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our daemon serves; in place of its socket he puts a link to his own."""
+    run, _ = places
+    with daemon(run, "--default", "ours") as running:
+        assert await shown() == "ours"
+        run.chmod(0o777)
+        running.socket.unlink()
+        running.socket.symlink_to(attacker / "dlmd.sock")
+        with pytest.raises(discovery.DiscoveryError, match="open to others"):
+            await shown()
         monkeypatch.setattr(discovery, "check_private", nothing)
-        monkeypatch.setattr(discovery, "_own_text", trusting)
-        found = discovery.read()
-        assert found is not None and str(found.socket) == name
+        assert await shown() == "import evil"
 
 
 # ---- the token
@@ -175,7 +233,7 @@ def test_a_planted_token_is_not_taken(
         token.kept_token()
 
 
-def test_without_the_checks_the_attacker_knows_the_token(
+async def test_without_the_checks_the_attacker_knows_the_token(
     places: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, evil = places
@@ -183,7 +241,10 @@ def test_without_the_checks_the_attacker_knows_the_token(
     flags: Any = SimpleNamespace(**{**vars(os), "O_NOFOLLOW": 0})
     monkeypatch.setattr(token, "os", flags)
     monkeypatch.setattr(token, "check_owned", lambda path, seen: None)
-    assert token.kept_token() == "A" * 43
+    async with serving(run) as inside:
+        his = {"Authorization": "Bearer " + "A" * 43}
+        told = await inside.ask("POST", "/infill", {}, his, own=False)
+        assert told.json["content"] == "return value"
 
 
 def test_a_lock_is_not_taken_through_a_link(places: Folder) -> None:
