@@ -62,7 +62,7 @@ async def soak(running: Running, told: Soak, clients: int) -> None:
 async def one_client(running: Running, told: Soak, number: int) -> None:
     chance = random.Random(told.seed * 1000 + number)
     while told.sent < told.infills:
-        async with running.raw() as peer:
+        async with running.raw(open_timeout=HANG_S) as peer:
             await one_connection(running, peer, told, chance)
 
 
