@@ -130,6 +130,8 @@ def attended(q_BJQE: Tensor, k_BJSE: Tensor, v_BJSE: Tensor) -> Tensor:
     for j, (q_QE, k_SE, v_SE) in enumerate(
         zip(q_BJQE[0], k_BJSE[0], v_BJSE[0], strict=True)
     ):
+        # Rows with gaps, as projections leave them, would take oneDNN's slowest code.
+        q_QE, k_SE, v_SE = q_QE.contiguous(), k_SE.contiguous(), v_SE.contiguous()
         shares_QS = product(q_QE, k_SE, None).softmax(dim=-1)
         out_BJQE[0, j] = product(shares_QS, v_SE.t(), None)
     return out_BJQE
