@@ -5,14 +5,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 from dlmd.serve.engine import Description, Engine
-from dlmd.wire.protocol import (
-    Failure,
-    Infill,
-    Pin,
-    Result,
-    State,
-    hole,
-)
+from dlmd.wire.protocol import Failure, Infill, Pin, Result, State, hole
 
 from tests.fakes.desk import FILL, Desk, Message
 from tests.fakes.model import FakeBackend, FakeFrame

@@ -166,18 +166,10 @@ class DreamModel(PreTrainedModel):
             alg_temp=alg_temp or None,
         )
         new = max_length - inputs.shape[1] if max_new_tokens is None else max_new_tokens
-        if new < 0:
-            raise ValueError(
-                f"the input has {inputs.shape[1]} tokens and max_length is {max_length}; "
-                "give max_new_tokens"
-            )
-        tokens_BT, valid_BT = self._prolonged(
-            inputs.repeat_interleave(num_return_sequences, dim=0),
-            None
-            if attention_mask is None
-            else attention_mask.bool().repeat_interleave(num_return_sequences, dim=0),
-            new,
-        )
+        tokens_BT, valid_BT = self._prolonged(inputs, attention_mask, new)
+        tokens_BT = tokens_BT.repeat_interleave(num_return_sequences, dim=0)
+        if valid_BT is not None:
+            valid_BT = valid_BT.repeat_interleave(num_return_sequences, dim=0)
         tokens_BT = generation_tokens_hook_func(None, tokens_BT, None)
         canvas = self._canvas(tokens_BT, valid_BT)
         history: list[Tensor] = []
@@ -202,8 +194,14 @@ class DreamModel(PreTrainedModel):
         return Canvas(tokens_BT, mask_id=self.config.mask_token_id, valid_BT=valid_BT)
 
     def _prolonged(
-        self, tokens_BT: Tensor, valid_BT: Tensor | None, new: int
+        self, tokens_BT: Tensor, seen_BT: Tensor | None, new: int
     ) -> tuple[Tensor, Tensor | None]:
+        if new < 0:
+            raise ValueError(
+                f"the input has {tokens_BT.shape[1]} tokens and max_length is "
+                f"{tokens_BT.shape[1] + new}; give max_new_tokens"
+            )
+        valid_BT = None if seen_BT is None else seen_BT.bool()
         masks = tokens_BT.new_full((tokens_BT.shape[0], new), self.config.mask_token_id)
         if valid_BT is None or valid_BT.all():
             return torch.cat([tokens_BT, masks], dim=1), None
