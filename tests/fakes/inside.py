@@ -55,6 +55,7 @@ class Inside:
     daemon: Daemon
     backend: FakeBackend
     socket: Path
+    host: str
     port: int
     token: str
 
@@ -76,7 +77,7 @@ class Inside:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if unix:
             return await asyncio.open_unix_connection(self.socket)
-        return await asyncio.open_connection("127.0.0.1", self.port)
+        return await asyncio.open_connection(self.host, self.port)
 
     async def ask(
         self,
@@ -166,11 +167,12 @@ async def serving(
     limits: Limits | None = None,
     *,
     real: Backend | None = None,
+    address: str = "127.0.0.1:0",
 ) -> AsyncIterator[Inside]:
     """The runtime folder must have been set to `folder` before. `real`: on weights."""
     assert os.environ["DLMD_RUNTIME_DIR"] == str(folder)
     backend = backend or FakeBackend()
-    with taken_place(None) as (unix, path), loopback.listen("127.0.0.1:0") as tcp:
+    with taken_place(None) as (unix, path), loopback.listen(address) as tcp:
         token = kept_token()
         guard = Guard(token=token)
         door = Door(guard, loopback.url(tcp))
@@ -181,6 +183,7 @@ async def serving(
             daemon=daemon,
             backend=backend,
             socket=path,
+            host=tcp.getsockname()[0],
             port=tcp.getsockname()[1],
             token=token,
         )

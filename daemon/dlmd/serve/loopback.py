@@ -89,6 +89,13 @@ class HttpProtocol(H11Protocol):
         elif self.late is None:
             self.late = self.loop.call_later(HEAD_S, self.end_if_idle)
 
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        """What the WebSocket's parser does not take after ours did would get no answer."""
+        super().handle_websocket_upgrade(event)
+        stream = cast(StreamProtocol, self.transport.get_protocol())
+        if not stream.handshake_initiated:
+            self.send_400_response("Invalid WebSocket handshake.")
+
     def idle(self) -> bool:
         """Whether no request is being answered: its head is still to come."""
         cycle = cast(

@@ -5,6 +5,7 @@ the model can be used. Must not know who may ask (guard.py).
 """
 
 import time
+from collections.abc import Mapping
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -77,10 +78,11 @@ async def refused(request: Request, error: Exception) -> Response:
     body = compat_openai.error(
         error.status_code, kind, told + "; docs/http.md lists all"
     )
-    return json(body, error.status_code)
+    return json(body, error.status_code, error.headers)
 
 
-def json(body: object, status: int = 200) -> Response:
-    return Response(
-        msgspec.json.encode(body), status, headers={"content-type": "application/json"}
-    )
+def json(
+    body: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    told = {"content-type": "application/json", **(headers or {})}
+    return Response(msgspec.json.encode(body), status, headers=told)

@@ -126,10 +126,14 @@ class Daemon:
         app = Starlette(
             routes=table, lifespan=self.lifespan, exception_handlers=refused
         )
+        app.router.redirect_slashes = (
+            False  # few clients post again where they are sent
+        )
         return guarded(app, self.guard)
 
     def run(self, doors: list[sockets.socket]) -> None:
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        # Its warnings are about what strangers send.
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)
         self.uvicorn.run(sockets=doors)
 
     @contextlib.asynccontextmanager
