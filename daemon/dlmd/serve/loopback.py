@@ -18,6 +18,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
 HEAD_S = 10.0  # for a whole request head, and between two
 MOST_CONNECTIONS = 64  # over TCP; editors on the unix socket are not counted
 UNSENT_BYTES = 16 * 1024  # states on their way to a reader who is slow
+# asyncio makes room for 256 kB at each read, and malloc is left with holes of that size
+# between the short messages that came.
+READ_BYTES = 16 * 1024
 BACKLOG = 128
 
 _ADDRESS = re.compile(r"(127\.0\.0\.1|localhost|\[::1\]):(\d{1,5})")
@@ -66,6 +69,7 @@ class HttpProtocol(H11Protocol):
         self, transport: asyncio.Transport
     ) -> None:
         super().connection_made(transport)
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined]
         if self.server is None or self.server[1] is None:
             return  # a unix socket: its owner may be slow
         others = sum(over_tcp(connection) for connection in self.connections)
