@@ -4,7 +4,7 @@
 
 A tenth of the messages is drawn by hypothesis, the rest are mutations of good ones: values
 made hostile, bytes cut, doubled, replaced. A message must be taken or refused in one
-sentence; any other exception is a crash, more than a second is a hang. Prints what was
+sentence; any other exception is a crash, more than a second of work is a hang. Prints what was
 sent, how it ended, and the first crashes in full. Must not know how requests are carried out.
 """
 
@@ -264,7 +264,7 @@ def fuzz(count: int, number: int, show: int = 5) -> tuple[Counter[str], list[str
     ends: Counter[str] = Counter()
     faults: list[str] = []
     for name, hear, data in messages(count, chance):
-        began = time.perf_counter()
+        began = time.process_time()  # a pause of the machine is no hang
         try:
             ends[f"{name} {hear(data)}"] += 1
         except Exception as error:
@@ -273,7 +273,7 @@ def fuzz(count: int, number: int, show: int = 5) -> tuple[Counter[str], list[str
                 faults.append(
                     f"{name}: {type(error).__name__}: {error}: {data[:500]!r}"
                 )
-        if time.perf_counter() - began > HANG_S:
+        if time.process_time() - began > HANG_S:
             ends[f"{name} HANG"] += 1
             faults.append(f"{name}: over {HANG_S:g} s: {data[:500]!r}")
     return ends, faults
