@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from dlmd.decode import Canvas, DecodeSettings, denoise, denoise_cached, step
 from dlmd.model import Dream, DreamConfig
+from dlmd.model.cpu import keep_freed_memory
 from dlmd.model.packed import PackedLinear, pack
 
 MASK = 3
@@ -146,6 +147,7 @@ def main() -> None:
     parser.add_argument("--hole", type=int, default=32)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
+    keep_freed_memory()  # as the daemon does, for all decoders alike
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     model = Dream(SHAPE).eval().requires_grad_(False)

@@ -257,7 +257,7 @@ def test_a_model_nobody_knows(home: Home) -> None:
     refused(
         home.run("serve", "--model", "gpt"), "unknown model 'gpt'; known are embedded"
     )
-    refused(home.run("serve", "--model", "dreamon-7b"), "download", "licence")
+    refused(home.run("serve", "--model", "dreamon-7b"), "dlmd pull", "licence")
     refused(home.run("serve", "--model", "./gone"), "gone")
 
 

@@ -64,10 +64,11 @@ def test_the_flags_are_these() -> None:
             "--json",
             "--delay",
             "--socket",
+            "--connect",
             "--no-start",
         ),
     ]
-    assert flags("status") == ["--json", "--socket"]
+    assert flags("status") == ["--json", "--socket", "--connect"]
     assert flags() == ["--version"]
 
 

@@ -296,6 +296,6 @@ def test_a_disk_that_takes_no_log_is_one_sentence(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_file_beside_the_asker_does_not_become_the_daemon(tmp_path: Path) -> None:
     (tmp_path / "dlmd.py").write_text("print('hijacked')")
-    command = [*discovery.DAEMON[:-1], "--version"]
+    command = [*discovery.DAEMON[: discovery.DAEMON.index("serve")], "--version"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == f"dlmd {discovery.version()}\n"

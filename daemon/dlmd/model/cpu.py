@@ -5,6 +5,8 @@ more than seconds to find out about. Weights that are all alike: time does not d
 them. Must not know files, decoding or requests.
 """
 
+import ctypes
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -12,6 +14,7 @@ from time import perf_counter
 import torch
 
 from dlmd.model.dream import Dream, DreamConfig
+from dlmd.model.packed import pack
 from dlmd.model.threads import Pace, Watch, calibrate, counts, stand_before_layers
 from dlmd.model.weights import NoInit
 
@@ -19,6 +22,9 @@ DOCUMENT, HOLE = 256, 48  # rows of a forward over a document, and of a step ove
 VOCABULARY = 256
 REPEATS = 5
 MOST = torch.get_num_threads()  # cores, or what OMP_NUM_THREADS allows
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h numbers them
+KEPT = 256 << 20
+LARGEST = 32 << 20  # bytes of one tensor that is kept
 WORTH = 1.2  # how much faster bfloat16 must be, for the digits it costs
 
 
@@ -28,6 +34,19 @@ class Choice:
     tried: tuple[int, ...]  # numbers of threads
     wide: int  # the fastest for a document
     narrow: int  # the fastest for a hole
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what a forward frees for the next one, up to KEPT bytes. By
+    itself it hands megabytes back to the system after every layer, and faulting them in
+    again takes a fifth of a forward (`bench/cached_steps.py`). Nothing where there is no
+    glibc."""
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, KEPT)
+        mallopt(M_MMAP_THRESHOLD, LARGEST)
 
 
 def choose(config: DreamConfig, dtype: torch.dtype | None = None) -> Choice:
@@ -65,6 +84,7 @@ def sample(config: DreamConfig, dtype: torch.dtype) -> Dream:
     model = model.to(dtype).to_empty(device="cpu")
     for weight in model.parameters():
         weight.data.fill_(0.01)
+    pack(model, fewest=0)
     return model.eval().requires_grad_(False)
 
 

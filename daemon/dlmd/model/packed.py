@@ -22,10 +22,8 @@ DTYPES = (torch.float32, torch.bfloat16)
 ROWS = 64  # of the product that is timed
 REPEATS = 7
 WORTH = 1.15  # how much faster packed products must be
-FEWEST, MOST = (
-    1 << 20,
-    1 << 29,
-)  # parameters: less gains nothing, more has no room twice
+# Parameters: less gains nothing, more has no room twice.
+FEWEST, MOST = 1 << 20, 1 << 29
 SHORT_Q = 1024  # queries: beyond, one fused kernel is as fast
 
 
@@ -53,8 +51,9 @@ class PackedLinear(nn.Linear):
         return {**self.__dict__, "kept": None}
 
 
-def pack(model: nn.Module, *, always: bool = False) -> bool:
-    """Give the model's linears packed weights, where this machine is faster with them."""
+def pack(model: nn.Module, *, fewest: int = FEWEST, always: bool = False) -> bool:
+    """Give the model's linears packed weights, where this machine is faster with them and
+    they have at least `fewest` parameters."""
     found = [
         (parent, name, child)
         for parent in model.modules()
@@ -64,7 +63,7 @@ def pack(model: nn.Module, *, always: bool = False) -> bool:
     count = sum(linear.weight.numel() for _, _, linear in found)
     if not found or not usable(found[0][2].weight):
         return False
-    if not always and (not FEWEST <= count <= MOST or not pays(found[0][2].weight)):
+    if not always and (not fewest <= count <= MOST or not pays(found[0][2].weight)):
         return False
     for parent, name, linear in found:
         setattr(parent, name, PackedLinear(linear))

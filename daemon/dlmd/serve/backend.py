@@ -77,6 +77,7 @@ class ModelBackend:
         from dlmd.decode import Tokenizer
         from dlmd.decode.warm import Pool
         from dlmd.model import cpu, cuda, load, read_config
+        from dlmd.model.packed import pack
 
         if self.word == "auto":
             wanted = self.settings.quantise != "none"
@@ -91,6 +92,8 @@ class ModelBackend:
         cuda.take(self.device)
         named = self.settings.dtype
         dtype = None if named == "auto" else getattr(torch, named)
+        if self.device == "cpu":
+            cpu.keep_freed_memory()
         on_cpu = cpu.choose(config, dtype) if self.device == "cpu" else None
         dtype = on_cpu.dtype if on_cpu else dtype or torch.bfloat16
         self.dtype = str(dtype).removeprefix("torch.")
@@ -103,6 +106,7 @@ class ModelBackend:
             quantise=self.quantise(),
         )
         if on_cpu is not None:
+            pack(self._model)
             cpu.watch(self._model, on_cpu)
         # The first forward allocates and picks kernels; no request should wait for that.
         for _ in self.infill(WARM_UP):
@@ -110,6 +114,10 @@ class ModelBackend:
         self._budget = self._solved()
         self._pool = Pool()
         self._graphed = self._captured()
+
+    def opened(self) -> tuple[Any, Any]:
+        """What was loaded, for who looks into it: the model and its tokenizer."""
+        return self._model, self._tokenizer
 
     def weigh(self) -> int:
         return sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
