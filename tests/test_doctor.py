@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from dlmd.serve import doctor
+from dlmd.serve.findings import Finding, worst
 from dlmd.settings import Settings
 
 from tests.fakes.tiny import tiny_model_folder
@@ -33,9 +34,9 @@ def inside(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def findings(grade: str) -> dict[str, doctor.Finding]:
+def findings(grade: str) -> dict[str, Finding]:
     found = doctor.examine()
-    assert doctor.worst(found) == grade
+    assert worst(found) == grade
     return {each.name: each for each in found}
 
 

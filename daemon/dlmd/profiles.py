@@ -14,6 +14,21 @@ EMBEDDED_FOLDER = Path(__file__).parent / "model" / "embedded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The numbers of a Qwen2 body: they say what every tensor of it is called and holds."""
+
+    vocabulary: int
+    hidden: int
+    inner: int
+    layers: int
+    heads: int
+    kv_heads: int
+    theta: float  # the rotary base
+    tied: bool = False  # the head is the embedding
+    dtype: str = ""  # of the file's tensors, as safetensors says it; "": any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """What a request needs to know about one model."""
 
@@ -42,6 +57,11 @@ class Profile:
     parameters: int | None = None
     tensors: int | None = None
     size: int | None = None  # bytes
+    shape: Shape | None = None
+    # What `dlmd doctor --model` expects: a masked-diffusion loss on its sample below this,
+    # and so many of its trivial holes right. None: nobody can say.
+    loss_ceiling: float | None = None
+    holes_right: int | None = None
     # Fields above that were not read in the published checkpoint's own files.
     unverified: tuple[str, ...] = ()
     notes: str
@@ -56,7 +76,10 @@ class Profile:
 _ENDOFTEXT, _BEGINOFTEXT, _MASK, _EXTRA = 151643, 151665, 151666, 151667
 
 _IDS = ("mask_id", "pad_ids", "bos_id", "eos_id")
-_WEIGHTS = ("parameters", "tensors", "size")
+_WEIGHTS = ("parameters", "tensors", "size", "shape")
+# Never measured: far below chance (11.9), far above what a code model of that size should
+# show.
+_CHECK = ("loss_ceiling", "holes_right")
 _FORM = ("licence", "stop", "context", "shifted")
 
 _DREAM = Profile(
@@ -72,7 +95,19 @@ _DREAM = Profile(
     parameters=7_615_616_512,
     tensors=339,
     size=15_231_233_024,
-    unverified=("licence", "context"),
+    shape=Shape(
+        vocabulary=152_064,
+        hidden=3584,
+        inner=18_944,
+        layers=28,
+        heads=28,
+        kv_heads=4,
+        theta=1e6,
+        dtype="BF16",
+    ),
+    loss_ceiling=2.5,
+    holes_right=14,
+    unverified=("licence", "context", *_CHECK),
     notes="Ids and sizes from its config.json, tokenizer and index; context is the "
     "documented working length, config.json says 131072. Licence as its publishers state.",
 )
@@ -83,7 +118,7 @@ _DIFFUCODER = replace(
     licence="apple-amlr",
     pad_ids=(_EXTRA, _ENDOFTEXT),
     stop="<|dlm_pad|>",
-    unverified=(*_IDS, *_WEIGHTS, *_FORM),
+    unverified=(*_IDS, *_WEIGHTS, *_FORM, *_CHECK),
     notes="151667 is <|dlm_pad|> here, by two third-party readings; config.json keeps "
     "151643 as padding. Public copies disagree on the licence (apple-amlr, Apache-2.0): "
     "read it before passing weights on. Trained at 2048 after 4096 in pre-training.",
@@ -93,7 +128,7 @@ _DREAM_CODER = replace(
     name="dream-coder-7b-instruct",
     repository="Dream-org/Dream-Coder-v0-Instruct-7B",
     always_bos=True,
-    unverified=(*_IDS, *_WEIGHTS, *_FORM, "always_bos"),
+    unverified=(*_IDS, *_WEIGHTS, *_FORM, *_CHECK, "always_bos"),
     notes="Dream's architecture, shift and tokenizer; ids taken from Dream, its own files "
     "not read. Its published infill puts <|beginoftext|> in front of every canvas.",
 )
@@ -111,6 +146,8 @@ _TABLE = (
         length_policy="padding",
         context=1024,
         always_bos=True,
+        loss_ceiling=1.85,  # it shows 1.73
+        holes_right=15,  # it fills 18
         notes="Ships with dlmd; small, for trying and for machines without a GPU.",
     ),
     _DIFFUCODER,
@@ -133,7 +170,7 @@ _TABLE = (
         name="dream-v0-7b-base",
         repository="Dream-org/Dream-v0-Base-7B",
         prompt_form="infill",
-        unverified=(*_IDS, *_WEIGHTS, *_FORM),
+        unverified=(*_IDS, *_WEIGHTS, *_FORM, *_CHECK),
         notes="Ids taken from Dream Instruct, which shares its tokenizer.",
     ),
     _DREAM_CODER,
@@ -151,7 +188,7 @@ _TABLE = (
         expand_id=_EXTRA,
         length_policy="expand",
         context=1024,
-        unverified=(*_IDS, *_WEIGHTS, *_FORM, "always_bos", "expand_id"),
+        unverified=(*_IDS, *_WEIGHTS, *_FORM, *_CHECK, "always_bos", "expand_id"),
         notes="151667 is the expand label here and 151643 inside a hole deletes its "
         "position, as its published code hard-codes them; weights not read. "
         "Fine-tuned at 1024 tokens from Dream-Coder.",
@@ -176,7 +213,20 @@ _TABLE = (
         parameters=494_032_768,
         tensors=290,
         size=988_065_536,
-        unverified=(*_IDS, *_WEIGHTS, *_FORM),
+        shape=Shape(
+            vocabulary=151_936,
+            hidden=896,
+            inner=4864,
+            layers=24,
+            heads=14,
+            kv_heads=2,
+            theta=1e6,
+            tied=True,
+            dtype="BF16",
+        ),
+        loss_ceiling=3.0,
+        holes_right=12,
+        unverified=(*_IDS, *_WEIGHTS, *_FORM, *_CHECK),
         notes="model_type qwen2, head tied by its base model. Mask is the tokenizer's added "
         "[MASK], 151665 if it is the first one added: confirm, as also context and "
         "licence. It uses no BOS; <|endoftext|> only stands before an empty prefix.",
@@ -240,6 +290,8 @@ def _from_ids(folder: Path, config: dict[str, Any], mask: int) -> Profile:
         length_policy="padding" if own_padding else "fixed",
         always_bos=own_padding,
         context=max(_id(config, "max_position_embeddings") or 1024, 1),
+        loss_ceiling=PROFILES["embedded"].loss_ceiling if shipped else None,
+        holes_right=PROFILES["embedded"].holes_right if shipped else None,
         notes=PROFILES["embedded"].notes if shipped else "Ids from its config.json.",
     )
 

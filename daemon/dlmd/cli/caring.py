@@ -3,23 +3,59 @@
 Must not hold logic that a test would want to call.
 """
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from dlmd.cli.shared import FAILED, AsJson, app
+from dlmd.cli.shared import FAILED, AsJson, app, redrawn
+from dlmd.settings import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dlmd.serve.findings import Finding
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Look at device, memory, model, socket and daemon. Exit code 1: something is wrong."""
-    from dlmd.serve import doctor
+def doctor(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME|FOLDER]", help="With --model: which one."),
+    ] = None,
+    model: Annotated[
+        bool,
+        typer.Option("--model", help="Look into a model's files, and try it out."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look at device, memory, model, socket and daemon. Exit code 1: something is wrong.
 
-    found = doctor.examine()
+    With --model, look at a model instead: its tensors, its loss on a little code, its
+    settings against others, and holes that fill themselves.
+    """
+    if name is not None and not model:
+        raise typer.BadParameter("a model is looked into with --model")
+    if not model:
+        from dlmd.serve import doctor
+
+        raise typer.Exit(_told(doctor.examine(), as_json))
+    from dlmd.serve import checkup
+
+    with redrawn() as say:
+        found = checkup.examine(load({"model": name}), say)
+        code = _told(found, as_json)
+    raise typer.Exit(code)
+
+
+def _told(found: "Iterable[Finding]", as_json: bool) -> int:
+    """Say each as it comes; the exit code."""
+    from dlmd.serve import findings
+
+    seen = []
+    for each in found:
+        seen.append(each)
+        if not as_json:
+            print(findings.text(each), flush=True)
     if as_json:
-        print(doctor.as_json(found))
-    else:
-        marks = {"ok": "ok", "warning": "??", "fault": "!!"}
-        for each in found:
-            print(f"{marks[each.grade]}  {each.name}: {each.seen}")
-            if each.fix:
-                print(f"      {each.fix}")
-    raise typer.Exit(FAILED if doctor.worst(found) == "fault" else 0)
+        print(findings.as_json(seen))
+    return FAILED if findings.worst(seen) == "fault" else 0

@@ -3,8 +3,11 @@
 Must not import anything that takes time, nor any command.
 """
 
+import contextlib
 import json
 import sys
+import time
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -42,3 +45,31 @@ def announce(text: str) -> None:
 
 def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False))
+
+
+SAY_EVERY_S = 5.0  # where stderr is no terminal
+
+
+@contextlib.contextmanager
+def redrawn() -> Iterator[Callable[[str], None]]:
+    """How far something is: one line that is redrawn, or one now and then."""
+    drawn = sys.stderr is not None and sys.stderr.isatty()
+    every, said = 0.1 if drawn else SAY_EVERY_S, time.monotonic()
+    wipe = "\r\x1b[K"
+
+    def say(text: str) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said < every:
+            return
+        said = now
+        if drawn:
+            print(f"{wipe}{text}", end="", file=sys.stderr, flush=True)
+        else:
+            announce(text)
+
+    try:
+        yield say
+    finally:
+        if drawn:
+            print(wipe, end="", file=sys.stderr, flush=True)

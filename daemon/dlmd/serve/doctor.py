@@ -6,39 +6,28 @@ The same findings as JSON are what editors show. Nothing is changed, and no daem
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from dlmd import settings
 from dlmd.profiles import EMBEDDED_FOLDER
+from dlmd.serve import room
+from dlmd.serve.findings import Finding
 from dlmd.settings import Settings
 from dlmd.store import shelf, verify
 from dlmd.wire import discovery, runtime, token
 from dlmd.wire.client import Client, Endpoint
 from dlmd.wire.protocol import Status
 
-Grade = Literal["ok", "warning", "fault"]
 ROOM_FOR_LOGS = 100 * 1000**2  # bytes
 ANSWERS_S = 5.0
 TORCH = ((2, 11), (2, 14))  # as pyproject.toml has it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the report; `fix` is empty where nothing is to be done."""
-
-    name: str
-    grade: Grade
-    seen: str
-    fix: str = ""
 
 
 def examine() -> list[Finding]:
@@ -50,7 +39,7 @@ def examine() -> list[Finding]:
         "torch": torch_version,
         "device": lambda: device(chosen),
         "model": lambda: model(chosen),
-        "memory": lambda: room(chosen),
+        "memory": lambda: memory(chosen),
         "runtime folder": runtime_folder,
         "socket": lambda: socket(chosen),
         "token": token_file,
@@ -66,16 +55,6 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
         return check()
     except (ValueError, OSError) as error:
         return Finding(name=name, grade="fault", seen=str(error))
-
-
-def worst(findings: list[Finding]) -> Grade:
-    grades: tuple[Grade, ...] = ("ok", "warning", "fault")
-    return max((found.grade for found in findings), key=grades.index, default="ok")
-
-
-def as_json(findings: list[Finding]) -> str:
-    found = [asdict(each) for each in findings]
-    return json.dumps({"grade": worst(findings), "findings": found})
 
 
 # ---- the machine
@@ -219,39 +198,18 @@ def model(chosen: Settings) -> Finding:
     return Finding(name="model", grade="ok", seen=f"{wanted.name}{note}")
 
 
-def room(chosen: Settings) -> Finding:
+def memory(chosen: Settings) -> Finding:
     """What fits, and what does not."""
-    from dlmd.model import cuda
-    from dlmd.serve import which
-
-    wanted = which.configured(chosen.model)
-    weights = sum(path.stat().st_size for path in wanted.folder.glob("*.safetensors"))
-    picked = cuda.choose(chosen.device)
-    on_card = cuda.memory(picked)
-    free = _free_memory() if on_card is None else on_card.free
-    if free is None:
-        return Finding(name="memory", grade="ok", seen="nothing is known of it here")
-    where = "memory" if on_card is None else f"the memory of {picked}"
-    # float32 on a CPU is twice the bf16 of the file.
-    need = weights * (2 if picked == "cpu" else 1) + weights // 10
-    seen = f"{need / 1e9:.2f} GB wanted of {free / 1e9:.1f} GB free in {where}"
-    if need <= free:
-        return Finding(name="memory", grade="ok", seen=seen)
+    wanted = room.need(chosen)
+    if wanted.fits:
+        return Finding(name="memory", grade="ok", seen=wanted.seen)
     return Finding(
         name="memory",
         grade="fault",
-        seen=seen,
+        seen=wanted.seen,
         fix="`dlmd serve --quantise int8` needs half of it; else end what takes the "
         "memory, or name a smaller model",
     )
-
-
-def _free_memory() -> int | None:
-    with contextlib.suppress(OSError, ValueError, LookupError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        told: Mapping[str, str] = dict(line.split(":", 1) for line in lines)
-        return int(told["MemAvailable"].split()[0]) * 1024
-    return None
 
 
 # ---- the daemon's place

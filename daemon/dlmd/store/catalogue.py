@@ -129,7 +129,7 @@ def sheet(told: dict[str, Any]) -> str:
     unsure = set(told["unverified"])
     lines = []
     for key, value in told.items():
-        if key in ("unverified", "files", "notes", "have") or value is None:
+        if key in ("unverified", "files", "notes", "have", "shape") or value is None:
             continue
         text = sized(value) if key == "size" else _plain(value)
         lines.append(
