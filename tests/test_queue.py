@@ -6,9 +6,10 @@ from dlmd.serve.queue import Queue
 from dlmd.wire.protocol import Failure, Infill, hole
 
 
-def job(id: str, client: str = "c", **fields: object) -> Job:
+def job(id: str, client: str = "c", party: str = "", **fields: object) -> Job:
     request = Infill(id=id, parts=["x", hole()], **fields)  # type: ignore[arg-type]
     made = Job(client=client, request=request, emit=lambda m: None, arrived=0.0)
+    made.party = party or client
     made.adapter = request.adapter
     return made
 
@@ -35,6 +36,12 @@ def test_clients_take_turns_and_the_oldest_of_each_goes_first() -> None:
     assert turns(made, 4) == "1313"
 
 
+def test_many_clients_of_one_party_share_its_turns() -> None:
+    made = queue(*(job(n, f"http {n}", "http") for n in "123"), job("e", "editor"))
+    assert turns(made, 8) == "1e2e3e1e"
+    assert turns(queue(job("1", "x", "http"), job("2", "y", "http")), 4) == "1212"
+
+
 def test_interactive_goes_before_batch() -> None:
     made = queue(job("b", "x", priority="batch"), job("i", "x"))
     assert turns(made, 2) == "ii"
@@ -50,6 +57,7 @@ def test_an_ended_job_leaves_nothing_behind() -> None:
     made.add(last := job("last", deadline_ms=1))
     assert len(made) == 1 and made.take_ending() == [] and made.begun() == []
     assert len(made._deadlines) == 1 and not made._last_turn
+    assert set(made._open) == {"c"}
     assert made.take_overdue(10.0) == [last]
 
 

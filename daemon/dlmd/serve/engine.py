@@ -99,10 +99,20 @@ class Engine:
         """Tokens of a text; 0 while no model is loaded."""
         return self._resident.backend.count(text)
 
-    def submit(self, client: Hashable, request: Infill, emit: Emit) -> None:
-        """Queue a request. A refusal is emitted here, everything else by the engine."""
+    def submit(
+        self,
+        client: Hashable,
+        request: Infill,
+        emit: Emit,
+        *,
+        party: Hashable = None,
+    ) -> None:
+        """Queue a request. A refusal is emitted here, everything else by the engine.
+
+        Parties take turns, then the clients of each; most clients are a party alone."""
         job = Job(
             client=client,
+            party=client if party is None else party,
             request=request,
             emit=emit,
             arrived=self._clock(),

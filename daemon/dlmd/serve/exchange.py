@@ -13,6 +13,8 @@ from dlmd.serve.connection import Mailbox
 from dlmd.serve.engine import Engine
 from dlmd.wire.protocol import Failure, Infill, Result, State
 
+PARTY = "http"  # a client each; together they leave an editor every other turn
+
 
 class Gone(Exception):
     """Who asked has left."""
@@ -30,7 +32,7 @@ class Exchange:
 
     async def __aenter__(self) -> "Exchange":
         self._left = asyncio.create_task(left(self._receive))
-        self._engine.submit(self, self._infill, self._emit)
+        self._engine.submit(self, self._infill, self._emit, party=PARTY)
         return self
 
     async def __aexit__(

@@ -61,6 +61,7 @@ class Job:
     request: Infill
     emit: Emit
     arrived: float
+    party: Hashable = None  # clients that take their turns with others as one
     number: int = 0  # given by the queue
     adapter: str | UnsetType | None = UNSET  # the one it asked for, then began with
     frames: Generator[Frame, Pin | None, None] | None = None  # begun

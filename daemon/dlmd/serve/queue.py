@@ -1,12 +1,13 @@
 """The requests that have not ended, and whose turn it is.
 
-Interactive before batch, then the client served longest ago, then the oldest; what has
-begun under one adapter ends before the weights change to another. Not thread-safe: the
+Interactive before batch, then the party served longest ago, of it the client served longest
+ago, of that the oldest; what has begun under one adapter ends before the weights change to another. Not thread-safe: the
 engine holds its lock. Must not know how a request is computed, or clocks.
 """
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Hashable, Iterator
 
 from msgspec import UnsetType
@@ -26,7 +27,8 @@ class Queue:
             "batch": {},
         }
         self._begun: dict[int, Job] = {}
-        self._last_turn: dict[Hashable, int] = {}
+        self._last_turn: dict[Hashable, int] = {}  # of clients and parties
+        self._open: Counter[Hashable] = Counter()  # requests of each
         self._numbers = itertools.count(1)
         self._ending: list[Job] = []
         self._deadlines: list[tuple[float, int, Job]] = []  # a heap, ended ones in it
@@ -51,6 +53,7 @@ class Queue:
         job.number = next(self._numbers)
         self._jobs[job.key] = job
         self._lanes[job.request.priority].setdefault(job.client, {})[job.number] = job
+        self._open.update({job.client, job.party})
         if job.deadline is not None:
             heapq.heappush(self._deadlines, (job.deadline, job.number, job))
             if len(self._deadlines) > 2 * len(self._jobs) + 64:
@@ -66,8 +69,11 @@ class Queue:
         del lane[job.client][job.number]
         if not lane[job.client]:
             del lane[job.client]
-            if not any(job.client in other for other in self._lanes.values()):
-                self._last_turn.pop(job.client, None)
+        for who in {job.client, job.party}:
+            self._open[who] -= 1
+            if not self._open[who]:
+                del self._open[who]
+                self._last_turn.pop(who, None)
 
     # ---- ends to come
 
@@ -132,12 +138,14 @@ class Queue:
             if adapter_of(job, in_force) != resident:
                 staying = [b for b in begun if adapter_of(b, in_force) == resident]
                 job = min(staying, key=self._rank, default=job)
-            self._last_turn[job.client] = next(self._numbers)
+            turn = next(self._numbers)
+            self._last_turn[job.party] = self._last_turn[job.client] = turn
             return job
         return None
 
-    def _rank(self, job: Job) -> tuple[int, int]:
-        return self._last_turn.get(job.client, 0), job.number
+    def _rank(self, job: Job) -> tuple[int, int, int]:
+        last = self._last_turn
+        return last.get(job.party, 0), last.get(job.client, 0), job.number
 
 
 def adapter_of(job: Job, in_force: str | None) -> str | None:
