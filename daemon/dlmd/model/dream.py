@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlmd.model import packed
+from dlmd.model import flash, packed
 from dlmd.model.cache import Cache
 from dlmd.model.fused import FEW_ROWS, attention, gated, normed, rotate, usable
 
@@ -81,6 +81,8 @@ def attend(
         )
     if allow_B11S is not None and T <= FEW_ROWS and usable(q_BHTE):
         return attention(q_BHTE, k_BKSE, v_BKSE, allow_B11S[:, 0, 0])
+    if allow_B11S is None and T > FEW_ROWS and flash.suits(q_BHTE, k_BKSE):
+        return flash.attended(q_BHTE, k_BKSE, v_BKSE)
     # Without an order among positions, the heads that share keys are more queries of one
     # head: nothing is repeated.
     q_BKQE = q_BHTE.reshape(B, K, -1, E)
