@@ -49,7 +49,7 @@ def suits(q_BHTE: Tensor, k_BJTE: Tensor) -> bool:
             q_BHTE.shape[-1],
             q_BHTE.dtype,
             str(q_BHTE.device),
-        )  # fmt: skip
+        )
     )
 
 
