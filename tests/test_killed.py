@@ -23,9 +23,28 @@ from dlmd.wire.client import Client, DaemonGone
 from dlmd.wire.discovery import Discovery
 from dlmd.wire.protocol import Result, State, hole
 
-from tests.fakes.running import daemon, request, start
+from tests.fakes.running import ROOT, daemon, request, start
 
 ROUNDS = 8
+# What it is about to do when it dies, in the order of its life.
+POINTS = {
+    "start with the lock held": "dlmd.serve.listener:_clear",
+    "bind its socket": "dlmd.serve.listener:_bind",
+    "make its socket private": "pathlib:Path.chmod",
+    "open the port": "dlmd.serve.loopback:listen",
+    "write its token": "secrets:token_urlsafe",
+    "give the token its name": "pathlib:Path.replace",
+    "announce itself": "dlmd.wire.discovery:write",
+    "give the announcement its name": "pathlib:Path.replace:2",
+    "serve, announced": "dlmd.serve.server:Daemon.run",
+    "load": "tests.fakes.model:FakeBackend.load",
+    "say that it is ready": "dlmd.serve.engine:Engine._wait",
+    "begin a request": "tests.fakes.model:FakeBackend.infill",
+    "do a forward": "tests.fakes.model:FakeBackend._forward:2",
+    "end a request": "dlmd.serve.engine:Engine._finish",
+    "take its announcement back": "dlmd.wire.discovery:remove",
+    "take its socket away": "pathlib:Path.unlink:4",
+}
 
 pytestmark = pytest.mark.slow
 
@@ -43,9 +62,9 @@ def killed_after(process: subprocess.Popen[str], seconds: float) -> None:
     process.wait()
 
 
-async def serves(folder: Path) -> None:
+async def serves(folder: Path, *options: str) -> None:
     """Another daemon takes the place, alone, and fills a hole."""
-    with daemon(folder) as running:
+    with daemon(folder, *options) as running:
         found = discovery.read()
         assert found is not None
         assert (found.pid, found.socket) == (running.process.pid, running.socket)
@@ -56,7 +75,26 @@ async def serves(folder: Path) -> None:
         assert running.ended() == 0
     assert discovery.read() is None
     left = {path.name for path in folder.iterdir()}
-    assert left <= {"daemon.lock", "start.lock"}, left
+    assert left <= {"daemon.lock", "start.lock", "http.token"}, left
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_killed_as_it_is_about_to(folder: Path, point: str) -> None:
+    """As far as it gets, with a request and then a signal: it dies at the point named."""
+    place = ("--http", "127.0.0.1:0", "--die-at", POINTS[point])
+    process = start(folder, *place)
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    if "listening on" in said:
+        with contextlib.suppress(DaemonGone):
+            async with Client.connect() as client:
+                async for _ in client.infill(request("a", "x = ", hole(), "\n")):
+                    pass
+        process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    assert discovery.read() is None
+    await serves(folder, "--http", "127.0.0.1:0")
 
 
 async def test_killed_while_it_starts_loads_or_serves(folder: Path) -> None:
@@ -70,6 +108,30 @@ async def test_killed_while_it_starts_loads_or_serves(folder: Path) -> None:
         process.communicate()
         assert discovery.read() is None  # whatever the file says
     await serves(folder)
+
+
+async def test_an_editor_killed_while_it_starts_the_daemon_locks_nobody_out(
+    folder: Path,
+) -> None:
+    starter = (
+        "import sys\n"
+        "from dlmd.wire.discovery import ensure_daemon\n"
+        "ensure_daemon(sys.argv[1:], announce=lambda said: print(said, flush=True))\n"
+    )
+    argv = [sys.executable, str(ROOT / "tests" / "fakes" / "daemon.py")]
+    with subprocess.Popen(
+        [sys.executable, "-c", starter, *argv], stdout=subprocess.PIPE, text=True
+    ) as editor:
+        assert editor.stdout is not None
+        assert "starting the dlmd daemon" in editor.stdout.readline()
+        editor.kill()
+    # Its daemon may serve already, be on its way, or never have been started.
+    found = await asyncio.to_thread(discovery.ensure_daemon, argv, announce=print)
+    async with Client.connect() as client:
+        stream = client.infill(request("a", "x = ", hole(), "\n"))
+        assert isinstance([message async for message in stream][-1], Result)
+    await asyncio.to_thread(ask.stop, found)
+    assert discovery.read() is None
 
 
 async def test_killed_while_it_stops_under_load(folder: Path) -> None:

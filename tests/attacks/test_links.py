@@ -99,7 +99,7 @@ def test_writing_it_replaces_the_link_and_not_its_target(places: Folder) -> None
     run, evil = places
     (evil / "mine").write_text("kept")
     (run / "daemon.json").symlink_to(evil / "mine")
-    (run / f"daemon.json.{os.getpid()}").symlink_to(evil / "mine")
+    (run / "daemon.json.new").symlink_to(evil / "mine")
     discovery.write(Discovery(pid=os.getpid(), socket=run / "s", version="1"))
     assert (evil / "mine").read_text() == "kept"
     assert not (run / "daemon.json").is_symlink()

@@ -5,8 +5,10 @@ folder. fills.json maps the text before a hole to its fill. Must not need torch.
 """
 
 import argparse
+import importlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,8 @@ from tests.fakes.model import DEFAULT_FILL, FakeBackend  # noqa: E402
 
 def main() -> int:
     options = parsed()
+    for place in options.die_at:
+        die_at(place)
     table = json.loads(options.table.read_text()) if options.table else {}
     backend = FakeBackend(
         table=table,
@@ -60,7 +64,31 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--socket", type=Path)
     parser.add_argument("--http")
     parser.add_argument("--most-open", type=int, default=256)
+    parser.add_argument(
+        "--die-at",
+        action="append",
+        default=[],
+        metavar="MODULE:NAME[:N]",
+        help="kill -9 itself as this is called for the n-th time",
+    )
     return parser.parse_args()
+
+
+def die_at(place: str) -> None:
+    module, name, *rest = place.split(":")
+    *owners, last = name.split(".")
+    owner = importlib.import_module(module)
+    for each in owners:
+        owner = getattr(owner, each)
+    before, left = getattr(owner, last), [int(rest[0]) if rest else 1]
+
+    def dying(*arguments: object, **named: object) -> object:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return before(*arguments, **named)
+
+    setattr(owner, last, dying)
 
 
 def counted(path: Path | None) -> Callable[[int], None]:

@@ -25,6 +25,7 @@ from dlmd.wire.runtime import (
     connect_socket,
     locked,
     log_path,
+    put,
     runtime_dir,
     runtime_path,
     socket_path,
@@ -112,21 +113,8 @@ def _own_text(path: Path) -> str:
 
 
 def write(discovery: Discovery) -> None:
-    """Announce a daemon. A reader sees the old file or the new one, never half of one."""
-    path = runtime_dir() / "daemon.json"
-    fresh = path.with_name(f"daemon.json.{os.getpid()}")
-    text = json.dumps(asdict(discovery), default=str)
-    try:
-        fresh.unlink(missing_ok=True)
-        with open(
-            os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
-        ) as out:
-            out.write(text)
-        fresh.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
-        raise unusable(path, error) from error
+    """Announce a daemon."""
+    put(runtime_dir() / "daemon.json", json.dumps(asdict(discovery), default=str))
 
 
 def remove(pid: int | None = None) -> None:

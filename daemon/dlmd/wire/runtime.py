@@ -75,6 +75,22 @@ def unusable(path: Path, error: OSError, verb: str = "write") -> DiscoveryError:
     )
 
 
+def put(path: Path, text: str) -> None:
+    """A file for its owner alone; a reader sees the old one or the new, never half of one,
+    and neither does who comes after a writer that was killed."""
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        fresh.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with open(os.open(fresh, flags, 0o600), "w", encoding="utf-8") as out:
+            out.write(text)
+        fresh.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise unusable(path, error) from error
+
+
 def log_path() -> Path:
     return runtime_dir() / "daemon.log"
 

@@ -12,7 +12,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from dlmd.wire.runtime import DiscoveryError, runtime_dir, runtime_path, unusable
+from dlmd.wire.runtime import DiscoveryError, put, runtime_dir, runtime_path
 
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 bits
 
@@ -62,12 +62,7 @@ def matches(given: str, token: str) -> bool:
 
 def _made(path: Path) -> str:
     token = secrets.token_urlsafe(32)
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with open(os.open(path, flags, 0o600), "w", encoding="ascii") as file:
-            file.write(token + "\n")
-    except OSError as error:
-        raise unusable(path, error) from error
+    put(path, token + "\n")
     return token
 
 
