@@ -115,12 +115,22 @@ def test_a_window_over_everything_is_exact(
 
 @pytest.mark.slow
 @few
-@given(batches, paces, st.integers(0, 8), st.integers(0, 1000))
+@given(
+    batches,
+    paces,
+    st.integers(0, 8),
+    st.none() | st.floats(0.01, 1),
+    st.integers(0, 1000),
+)
 def test_what_always_holds(
-    rows: list[list[int]], pace: dict[str, Any], reach: int, seed: int
+    rows: list[list[int]],
+    pace: dict[str, Any],
+    reach: int,
+    doubt: float | None,
+    seed: int,
 ) -> None:
     before = canvas_of(*(row_of(holes, seed + k) for k, holes in enumerate(rows)))
-    states = cached(before, **pace, reach=reach, refresh_share=0.5)
+    states = cached(before, **pace, reach=reach, refresh_share=0.5, doubt=doubt)
     every_step = "rule" in pace or pace.get("schedule") == "even"
     for after in states:
         kept_BT = ~before.masked_BT
@@ -206,27 +216,37 @@ def test_full_forwards_come_by_what_was_committed(
     assert [state.forwards for state in states] == list(range(1, 9))
 
 
-def test_a_fall_of_certainty_asks_for_a_full_forward() -> None:
-    """One that is sure of everything, but for what follows a committed token."""
+def test_a_narrow_choice_is_left_to_a_full_forward() -> None:
+    """One whose windows say 8 by a hair where a full forward says 7, once in six steps."""
 
-    class Falling:
+    class Torn:
         config = model().config
-        steps = 0
+        windows = 0
 
         def new_cache(self, *, rows: int, capacity: int) -> Any:
             return model().new_cache(rows=rows, capacity=capacity)
 
         def __call__(self, tokens_BT: torch.Tensor, *_: Any, **how: Any) -> Any:
-            self.steps += 1
+            whole = "slots_T" not in how
+            self.windows += not whole
             logits_NV = torch.zeros(len(how["rows_N"]), 512)
-            logits_NV[:, 7] = 9.0 if self.steps != 3 else 1.0
+            # Places differ too, else which one comes next would be in doubt at each step.
+            logits_NV[:, 7] = 9.0 - torch.arange(len(logits_NV))
+            if not whole and self.windows == 3:
+                logits_NV[:, 8] = logits_NV[:, 7] + 0.05
             return logits_NV
 
-    falling: Any = Falling()
     canvas = canvas_of(row_of([6], 0))
-    how = DecodeSettings(schedule="even", refresh_drop=0.3)
-    full = [state.forwards_full for state in denoise_cached(falling, canvas, how)]
-    assert full == [1, 1, 1, 2, 2, 2]
+    for doubt, full, token in ((0.1, 2, 7), (0.04, 1, 8)):
+        torn: Any = Torn()
+        how = DecodeSettings(schedule="even", doubt=doubt)
+        *_, last = denoise_cached(torn, canvas, how)
+        assert (last.forwards_full, last.forwards_cached) == (full, 5)
+        assert last.tokens_BT[0, 9] == token
+    every = {"schedule": "even", "doubt": 1e9, "reach": 0}
+    states = cached(canvas, **every)
+    assert same(states, exact(canvas, schedule="even"))
+    assert [states[-1].forwards_full, states[-1].forwards_cached] == [6, 5]
 
 
 def test_a_last_look_marks_what_would_now_differ() -> None:

@@ -117,7 +117,7 @@ SETTINGS = [
     DecodeSettings(alg_temp=0.5, seed=1),
     DecodeSettings(rule="threshold", block=4),
     DecodeSettings(rule="factor"),
-    DecodeSettings(rule="entropy_bound", refresh_share=0.3, refresh_drop=0.1),
+    DecodeSettings(rule="entropy_bound", refresh_share=0.3, doubt=0.1),
 ]
 NAMES = [f"{s.algorithm}-{s.rule}-{n}" for n, s in enumerate(SETTINGS)]
 

@@ -48,7 +48,8 @@ RULES = [
     DecodeSettings(rule="factor", factor=0.01, block=4),
     DecodeSettings(rule="threshold", threshold=0.999, refresh_share=0.3),
     DecodeSettings(schedule="even", refresh_tokens=4),
-    DecodeSettings(rule="threshold", threshold=0.999, refresh_drop=0.01),
+    DecodeSettings(schedule="even", doubt=0.02),
+    DecodeSettings(rule="threshold", threshold=0.999, doubt=0.05),
     DecodeSettings(rule="threshold", threshold=0.999, verify=True),
 ]
 

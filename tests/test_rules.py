@@ -194,7 +194,7 @@ def test_half_precision_is_read_in_float32() -> None:
         ({"reach": -1}, "reach is -1"),
         ({"refresh_share": 1.5}, "refresh_share is 1.5"),
         ({"refresh_tokens": 0}, "refresh_tokens is 0"),
-        ({"refresh_drop": 0.0}, "refresh_drop is 0.0"),
+        ({"doubt": 0.0}, "doubt is 0.0"),
         ({"finish": 0.0}, "finish is 0.0"),
         ({"rule": "factor", "steps": 3}, "steps is 3 and rule 'factor'"),
         ({"rule": "factor", "temperature": 0.5}, "leave temperature"),

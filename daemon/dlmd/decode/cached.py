@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from dlmd.decode.canvas import Canvas
 from dlmd.decode.commit import Generators
-from dlmd.decode.loop import Ending, counted, flat, run
+from dlmd.decode.loop import Ending, Step, counted, flat, run
 from dlmd.decode.places import Places, find_places, opened, put
-from dlmd.decode.rules import Reading, read
+from dlmd.decode.rules import narrowest, read
 from dlmd.decode.settings import DecodeSettings
 from dlmd.model import Cache, Dream
 
@@ -59,7 +59,7 @@ class Windows:
         self.begun = 0  # masks of all rows at the start
         self.left = 0  # and when the last full forward looked
         self.stale = True  # the next step is a full forward
-        self.surest = 0.0  # the highest mean certainty since the last one
+        self.whole = False  # the last one was
 
     def begin(self, canvas: Canvas, places: Places) -> None:
         cache, (B, T) = self.cache, canvas.tokens_BT.shape
@@ -93,6 +93,7 @@ class Windows:
         self.tokens_BT, self.valid_BT = canvas.tokens_BT, canvas.valid_BT
         if self.stale or self.due(left):
             return self.everything(canvas, places, left)
+        self.whole = False
         tokens_BW = canvas.tokens_BT.index_select(1, self.slots_W)
         rows_N = flat(self.index_T[places.source_BM], len(self.slots_W))
         logits_NV = self.model(
@@ -112,7 +113,7 @@ class Windows:
         logits_NV = self.model(
             canvas.tokens_BT, canvas.valid_BT, rows_N=rows_N, cache=self.cache
         )
-        self.stale, self.left, self.surest = False, left, 0.0
+        self.stale, self.whole, self.left = False, True, left
         return logits_NV.view(*places.shape, -1), counted(canvas)
 
     def due(self, left: int) -> bool:
@@ -124,14 +125,14 @@ class Windows:
             or (tokens is not None and committed >= tokens)
         )
 
-    def saw(self, reading: Reading, open_BM: Tensor) -> None:
-        """Less sure than before: what was committed has changed the rest."""
-        if self.settings.refresh_drop is None:
-            return
-        total, count = (reading.top_BM * open_BM).sum(), open_BM.sum().clamp(min=1)
-        sure = float(total / count)
-        self.stale = sure < self.surest - self.settings.refresh_drop
-        self.surest = max(self.surest, sure)
+    def doubts(self, step: Step) -> bool:
+        """Stale keys move a logit by a little: that decides near ties, and little else. So
+        what was chosen by a window and a narrow lead is left to a full forward."""
+        if self.settings.doubt is None or self.whole:
+            return False
+        lead = narrowest(step.reading, step.open_BM, step.chosen_BM)
+        self.stale = bool(lead < self.settings.doubt)
+        return self.stale
 
 
 def same(one_BT: Tensor | None, other_BT: Tensor | None) -> bool:

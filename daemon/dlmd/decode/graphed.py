@@ -53,6 +53,7 @@ class Plan:
     entropy_bound: float
     block: int | None
     finish: float | None
+    doubt: float | None
     algorithm: str
 
 
@@ -249,10 +250,10 @@ class Ahead:
             ahead = self.made + 1 < most
             if ahead:
                 self.launch(window_only=True)
-            self.take(whole)
-            sent = yield self.state
-            if sent is not None or not self.left:
-                return sent
+            if self.take(whole):
+                sent = yield self.state
+                if sent is not None or not self.left:
+                    return sent
             whole = self.wants_everything()
             if whole or not ahead:
                 # What was launched meanwhile, or nothing, is not what this step should be.
@@ -282,27 +283,30 @@ class Ahead:
         logits_1MV, _ = self.windows.everything(canvas, board.places, self.left)
         board.commit(logits_1MV, self.settings)
 
-    def take(self, whole: bool) -> None:
-        """The record of the step after the last one taken, as the state of now."""
+    def take(self, whole: bool) -> bool:
+        """The record of the step after the last one taken, as the state of now; False
+        where its choice is in doubt and the step has to be made again."""
         state, at_m = self.state, self.at_m
         n = self.board.outbox.taken
-        tokens_m, known_m, self.left, sure = self.board.read(n, len(at_m))
-        tokens_BT, confidence_BT = state.tokens_BT.clone(), confidences(state)
-        tokens_BT[0, at_m], confidence_BT[0, at_m] = tokens_m, known_m
-        state = replace(state, tokens_BT=tokens_BT, confidence_BT=confidence_BT)
+        tokens_m, known_m, left, lead = self.board.read(n, len(at_m))
         if whole:
-            self.state = counted(state)
+            state = counted(state)
         else:
-            self.state = replace(
+            state = replace(
                 state,
                 forwards_cached=state.forwards_cached + 1,
                 query_rows=state.query_rows + self.rows,
             )
+        doubt = self.settings.doubt
+        if doubt is not None and not whole and lead < doubt:
+            self.state, self.windows.stale = state, True
+            return False
+        tokens_BT, confidence_BT = state.tokens_BT.clone(), confidences(state)
+        tokens_BT[0, at_m], confidence_BT[0, at_m] = tokens_m, known_m
+        self.state = replace(state, tokens_BT=tokens_BT, confidence_BT=confidence_BT)
+        self.left = left
         self.made += 1
-        drop = self.settings.refresh_drop
-        if drop is not None:
-            self.windows.stale = sure < self.windows.surest - drop
-            self.windows.surest = max(self.windows.surest, sure)
+        return True
 
 
 def looked_at_again(windows: Windows, run: Ahead, begun: Canvas) -> Canvas:

@@ -11,7 +11,7 @@ Shapes: B rows, T positions, M places of a row, N open places, V vocabulary, I s
 
 from collections.abc import Generator as Run
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -26,6 +26,17 @@ from dlmd.decode.settings import DecodeSettings
 from dlmd.model import Dream
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Step:
+    """What a step came to: the canvas after it, what was read, where masks were, and
+    which of them the rule chose."""
+
+    canvas: Canvas
+    reading: Reading
+    open_BM: Tensor
+    chosen_BM: Tensor
+
+
 class Scorer(Protocol):
     """Where logits come from."""
 
@@ -36,8 +47,8 @@ class Scorer(Protocol):
         """Logits of the places, (B, M, V), and the canvas with the work counted; `left`
         masks are left in all rows."""
 
-    def saw(self, reading: Reading, open_BM: Tensor) -> None:
-        """What was read in these logits; steers when to look again at everything."""
+    def doubts(self, step: Step) -> bool:
+        """Whether what was chosen by these logits is to be chosen again, by better ones."""
 
 
 class Ending(Protocol):
@@ -67,8 +78,8 @@ class FullForwards:
         logits_NV = self.model(canvas.tokens_BT, canvas.valid_BT, rows_N=rows_N)
         return logits_NV.view(*places.shape, -1), counted(canvas)
 
-    def saw(self, reading: Reading, open_BM: Tensor) -> None:
-        pass
+    def doubts(self, step: Step) -> bool:
+        return False
 
 
 def denoise(
@@ -134,20 +145,22 @@ def sure_states(
             sent = yield canvas
         else:
             with torch.no_grad():  # not around the yield: the caller's mode is theirs
-                logits_BMV, canvas = scorer.score(canvas, places, sum(pace.left_B))
-                canvas, reading, open_BM = advance(
-                    canvas,
-                    places,
-                    logits_BMV,
-                    settings,
-                    i,
-                    steps_B=pace.steps_B,
-                    share_B=pace.share_IB[min(i, len(pace.share_IB) - 1)],
-                    begun_B=pace.begun_B,
-                    ending=ending,
-                    exact=exact,
-                )
-                scorer.saw(reading, open_BM)
+                step = None
+                while step is None or scorer.doubts(step):
+                    logits_BMV, canvas = scorer.score(canvas, places, sum(pace.left_B))
+                    step = advance(
+                        canvas,
+                        places,
+                        logits_BMV,
+                        settings,
+                        i,
+                        steps_B=pace.steps_B,
+                        share_B=pace.share_IB[min(i, len(pace.share_IB) - 1)],
+                        begun_B=pace.begun_B,
+                        ending=ending,
+                        exact=exact,
+                    )
+                canvas = step.canvas
                 places = pace.passed(i, canvas, places)
             i += 1
             sent = yield canvas
@@ -168,8 +181,8 @@ def advance(
     begun_B: Tensor,
     ending: Ending | None = None,
     exact: bool = False,
-) -> tuple[Canvas, Reading, Tensor]:
-    """One step on the device: the canvas after it, what was read, and where masks were."""
+) -> Step:
+    """One step on the device."""
     tokens_BT, mask_id = canvas.tokens_BT, canvas.mask_id
     if ending is not None:
         logits_BMV = ending.bar(tokens_BT, places, logits_BMV)
@@ -193,7 +206,7 @@ def advance(
         tokens_BT = ending.end(tokens_BT)
     confidence_BT = put(confidences(canvas), places, reading.rank_BM, open_BM)
     canvas = replace(canvas, tokens_BT=tokens_BT, confidence_BT=confidence_BT)
-    return canvas, reading, open_BM
+    return Step(canvas=canvas, reading=reading, open_BM=open_BM, chosen_BM=chosen_BM)
 
 
 class Pace:

@@ -12,11 +12,11 @@ from typing import Any
 from dlmd.decode.settings import DecodeSettings
 
 MODES = ("exact", "quality", "fast")
-# A full forward counts among the steps, so a share of 1/4 is a full forward at most at
-# every fourth token, and four in all.
+# With 64 neighbours a stale key moves a logit by a hundredth, so that only near ties need
+# a full forward: one step in sixteen. Figures in docs/experiments.md.
 PRESETS: dict[str, dict[str, Any]] = {
     "exact": {},
-    "quality": {"refresh_share": 0.25},
+    "quality": {"reach": 64, "doubt": 0.05},
     "fast": {"rule": "entropy_bound", "entropy_bound": 0.1, "refresh_tokens": 32},
 }
 # What goes by the model's certainty, and so neither with a given pace nor with chance.

@@ -126,7 +126,7 @@ def published_reading(
     if settings.algorithm == "maskgit_plus":
         confidence_N = top_N
     lead_N = None
-    if settings.finish is not None:
+    if settings.by_lead:
         best_N2 = without(logits_NV.float(), mask_id, LOWEST).topk(2, dim=-1).values
         lead_N = best_N2[:, 0] - best_N2[:, 1]
     B, M = logits_BMV.shape[:2]

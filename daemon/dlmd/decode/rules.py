@@ -41,7 +41,7 @@ def read(logits_BMV: Tensor, settings: DecodeSettings, mask_id: int) -> Reading:
     if 0 <= mask_id < logits_BMV.shape[-1]:
         logits_BMV[..., mask_id] = LOWEST
     lead_BM = None
-    if settings.finish is not None or settings.algorithm == "topk_margin":
+    if settings.by_lead or settings.algorithm == "topk_margin":
         best_BM2, ids_BM2 = logits_BMV.topk(2, dim=-1)
         best_BM, x0_BM = best_BM2[..., 0], ids_BM2[..., 0]
         lead_BM = best_BM - best_BM2[..., 1]
@@ -94,6 +94,17 @@ def decide(
         clear_B1 = clear_lead(reading, open_BM, settings.finish, begun_B)[:, None]
         chosen_BM = chosen_BM | (open_BM & clear_B1)
     return chosen_BM
+
+
+def narrowest(reading: Reading, open_BM: Tensor, chosen_BM: Tensor) -> Tensor:
+    """By how little the choice came about: the least lead of a chosen token over the next
+    one, or of a chosen place over one passed over, whichever is less. One number."""
+    assert reading.lead_BM is not None
+    most = torch.finfo(torch.float32).max
+    token = reading.lead_BM.where(chosen_BM, most).amin()
+    last_B = reading.rank_BM.where(chosen_BM, most).amin(dim=-1)
+    next_B = reading.rank_BM.where(open_BM & ~chosen_BM, -most).amax(dim=-1)
+    return torch.minimum(token, (last_B - next_B).abs().amin())
 
 
 # ---- the rules ----

@@ -48,7 +48,7 @@ class DecodeSettings:
     reach: int = 16  # neighbours on each side of a hole whose keys stay fresh
     refresh_share: float | None = None  # a full forward after this share of the masks
     refresh_tokens: int | None = None  # and after so many tokens
-    refresh_drop: float | None = None  # and when the mean certainty fell by this much
+    doubt: float | None = None  # a step that chose by less of a lead is made again, so
     verify: bool = (
         False  # one more state, with what a full forward would now say otherwise
     )
@@ -81,11 +81,7 @@ class DecodeSettings:
                 "at least 1",
                 self.refresh_tokens is None or self.refresh_tokens >= 1,
             ),
-            (
-                "refresh_drop",
-                "above 0, up to 1",
-                self.refresh_drop is None or 0 < self.refresh_drop <= 1,
-            ),
+            ("doubt", "above 0", self.doubt is None or self.doubt > 0),
         )
         for name, wanted, holds in bounds:
             if not holds:
@@ -101,6 +97,11 @@ class DecodeSettings:
                 "a rule, block or finish goes by how sure the model is; leave temperature, "
                 "alg_temp and origin out with them"
             )
+
+    @property
+    def by_lead(self) -> bool:
+        """Whether something depends on how far the likeliest token leads the next."""
+        return self.finish is not None or self.doubt is not None
 
     @property
     def by_chance(self) -> bool:

@@ -18,6 +18,7 @@ from dlmd.decode.canvas import Canvas
 from dlmd.decode.loop import advance
 from dlmd.decode.places import Places, opened
 from dlmd.decode.published import confidences
+from dlmd.decode.rules import narrowest
 from dlmd.decode.settings import DecodeSettings
 from dlmd.model import Cache, Dream, cuda
 
@@ -60,7 +61,7 @@ class Board:
         self.begun_1, self.steps_1 = numbers(1), numbers(1)
         self.step_1, self.slot_1 = numbers(1), numbers(1)
         self.share_1 = torch.zeros(1, dtype=torch.float32, device=device)
-        # A record: tokens, their confidences as bits, masks left, mean certainty as bits.
+        # A record: tokens, their confidences as bits, masks left, its narrowest lead as bits.
         self.outbox = cuda.Outbox(SLOTS, 2 * M + 2, torch.long, device)
 
     @property
@@ -88,7 +89,7 @@ class Board:
             confidence_BT=self.confidence_1S,
             masks_B=(1,),  # not used on the way, and counting them would wait
         )
-        after, reading, open_1M = advance(
+        step = advance(
             canvas,
             self.places,
             logits_1MV,
@@ -98,15 +99,16 @@ class Board:
             share_B=self.share_1,
             begun_B=self.begun_1,
         )
-        assert after.confidence_BT is not None
-        self.tokens_1S.copy_(after.tokens_BT)
-        self.confidence_1S.copy_(after.confidence_BT)
-        open_count = open_1M.sum().clamp(min=1)
-        sure_1 = ((reading.top_BM * open_1M).sum() / open_count).reshape(1)
+        assert step.canvas.confidence_BT is not None
+        self.tokens_1S.copy_(step.canvas.tokens_BT)
+        self.confidence_1S.copy_(step.canvas.confidence_BT)
+        lead_1 = torch.zeros_like(self.share_1)
+        if settings.doubt is not None:
+            lead_1 = narrowest(step.reading, step.open_BM, step.chosen_BM).reshape(1)
         left_1 = opened(self.tokens_1S, self.places, mask_id).sum().reshape(1)
         tokens_1M = F.pad(self.tokens_1S, (0, 1)).gather(1, self.at_1M)
         known_1M = F.pad(self.confidence_1S, (0, 1)).gather(1, self.at_1M)
-        record = torch.cat([tokens_1M[0], bits(known_1M[0]), left_1, bits(sure_1)])
+        record = torch.cat([tokens_1M[0], bits(known_1M[0]), left_1, bits(lead_1)])
         self.outbox.ring_RX.index_copy_(0, self.slot_1, record[None])
         self.slot_1.copy_((self.slot_1 + 1) % SLOTS)
         self.step_1.add_(1)
@@ -145,11 +147,11 @@ class Board:
 
     def read(self, n: int, m: int) -> tuple[Tensor, Tensor, int, float]:
         """Record n, once it is there: tokens and confidences of the first m places, how
-        many masks are left, and how sure the model was."""
+        many masks are left, and the narrowest lead by which it chose."""
         record, M = self.outbox.read(n), self.bucket.places
         known_m = floats(record[M : M + m])
-        sure = float(floats(record[2 * M + 1 :]))
-        return record[:m], known_m, int(record[2 * M]), sure
+        lead = float(floats(record[2 * M + 1 :]))
+        return record[:m], known_m, int(record[2 * M]), lead
 
 
 def bits(numbers: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ Between two keystrokes most of a document stands as it stood. Its keys and value
 those that moved are rotated from where they were computed to where they stand now, and one
 step over the hole, its neighbours and what was edited gives a first state. Behind it the
 run begins as a cold one does, with a full forward over the canvas as it came: what is
-shown at last is what a cold run shows. Where too much was edited there is no such state. Must not know text, clients or rules.
+shown at last is what a cold run shows. Where too much was edited there is no such state.
+Must not know text, clients or rules.
 
 Shapes: B rows (one), T positions, M places, W slots of the window, V vocabulary.
 """
@@ -20,15 +21,15 @@ from dlmd.decode.align import Move, common_start, overlap
 from dlmd.decode.cached import Windows, window
 from dlmd.decode.canvas import Canvas
 from dlmd.decode.commit import Generators
-from dlmd.decode.loop import Ending, run
+from dlmd.decode.loop import Ending, Step, run
 from dlmd.decode.places import Places, find_places
-from dlmd.decode.rules import Reading
 from dlmd.decode.settings import DecodeSettings
 from dlmd.model import Cache, Dream
 from dlmd.model.dream import rotary
 
 MOST_KEPT = 2  # documents
 MOST_EDITED = 64  # tokens: beyond, the window costs more than it saves
+REACH = 16  # neighbours in the window of the first state, which has to come soon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -160,7 +161,7 @@ def glimpse(
     )
     if sum(map(len, shared.edited)) > MOST_EDITED:
         return None
-    near_T = window(canvas, find_places(canvas), settings.reach)
+    near_T = window(canvas, find_places(canvas), min(settings.reach, REACH))
     for edit in shared.edited:
         near_T[edit.start : edit.stop] = True
     slots_W = near_T.nonzero()[:, 0]
@@ -207,8 +208,8 @@ class OldKeys:
         )
         return logits_NV.view(*places.shape, -1), canvas
 
-    def saw(self, reading: Reading, open_BM: Tensor) -> None:
-        pass
+    def doubts(self, step: Step) -> bool:
+        return False
 
 
 class Keeping:
@@ -228,8 +229,8 @@ class Keeping:
             self.warmth.keep(canvas, self.windows.cache)
         return logits_BMV, canvas
 
-    def saw(self, reading: Reading, open_BM: Tensor) -> None:
-        self.windows.saw(reading, open_BM)
+    def doubts(self, step: Step) -> bool:
+        return self.windows.doubts(step)
 
 
 def carry(
