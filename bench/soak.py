@@ -30,6 +30,7 @@ from dlmd.wire.protocol import (  # noqa: E402
     Result,
     hole,
 )
+from dlmd.wire.runtime import connect_socket  # noqa: E402
 
 from tests.fakes.running import FAKE, Raw, Running, daemon  # noqa: E402
 
@@ -45,6 +46,7 @@ class Soak:
     seed: int
     sent: int = 0
     deserted: int = 0  # nobody was there to hear how they ended
+    counted: int = 0  # ends by the daemon's own count, those of the deserted among them
     ends: Counter[str] = field(default_factory=Counter)  # by kind
     wrong: list[str] = field(default_factory=list)
     memory: dict[int, int] = field(default_factory=dict)  # by infills sent, bytes
@@ -57,6 +59,7 @@ async def soak(running: Running, told: Soak, clients: int) -> None:
             if status.phase == "ready" and status.queue == 0:
                 break  # whatever was deserted has ended, too
     told.memory[told.sent] = resident(running)
+    told.counted = ends_of(running)
 
 
 async def one_client(running: Running, told: Soak, number: int) -> None:
@@ -130,6 +133,15 @@ def count(told: Soak, ends: dict[str, int], end: Result | Failure) -> None:
                 del ends[id]
 
 
+def ends_of(running: Running) -> int:
+    """From the daemon's /metrics."""
+    with connect_socket(running.socket) as calling:
+        calling.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        lines = b"".join(iter(lambda: calling.recv(65536), b"")).split(b"\n")
+    counts = [line for line in lines if line.startswith(b"dlmd_infills_total{")]
+    return round(sum(float(line.split()[-1]) for line in counts))
+
+
 def resident(running: Running) -> int:
     lines = Path(f"/proc/{running.process.pid}/status").read_text().splitlines()
     size = next(line for line in lines if line.startswith("VmRSS"))
@@ -142,6 +154,9 @@ def verdict(told: Soak) -> tuple[dict[str, object], bool]:
     heard = sum(told.ends.values()) + told.deserted
     if heard != told.sent:
         told.wrong.append(f"{told.sent} were sent, {heard} ended or were deserted")
+    # Of the deserted some were never read: their connection broke off before.
+    if not told.sent - told.deserted <= told.counted <= told.sent:
+        told.wrong.append(f"{told.sent} were sent, the daemon ended {told.counted}")
     said = asdict(told) | {"ends": dict(told.ends), "wrong": told.wrong[:10]}
     said |= {"growth": round(growth, 4)}
     return said, growth <= MOST_GROWTH and not told.wrong

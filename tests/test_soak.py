@@ -39,7 +39,7 @@ async def test_every_id_ends_once_however_its_client_behaves(
 def test_what_is_wrong_would_be_seen(soak: ModuleType) -> None:
     from dlmd.wire.protocol import Failure
 
-    told = soak.Soak(infills=2, seed=0, sent=2, memory={1: 100, 2: 106})
+    told = soak.Soak(infills=2, seed=0, sent=2, counted=2, memory={1: 100, 2: 106})
     end = Failure(id="a", code="cancelled", message="x")
     ends = {"a": 0, "b": 0}
     for _ in range(2):
@@ -50,3 +50,5 @@ def test_what_is_wrong_would_be_seen(soak: ModuleType) -> None:
     told.wrong.clear()
     told.memory[2] = 104
     assert soak.verdict(told)[1]
+    told.counted = 3
+    assert not soak.verdict(told)[1] and "the daemon ended 3" in told.wrong[0]
