@@ -165,12 +165,10 @@ def rows_of(
 ) -> Iterator[Row]:
     """One row for each hole, decoded now or on an earlier day."""
     for cut in cuts:
-        key = key_of(
-            subject.digest,
-            subject.profile.context,
-            [cut.path, len(cut.before), cut.text],
-            plan,
-        )
+        # By what a mode means today: its name alone would find what it meant earlier.
+        how = plan if plan == EXACT else str(settings_of(plan, cut.tokens))
+        place = [cut.path, len(cut.before), cut.text]
+        key = key_of(subject.digest, subject.profile.context, place, how)
         if key not in ledger.rows:
             ledger.add(row_of(subject, cut, plan, key))
         yield ledger.rows[key]

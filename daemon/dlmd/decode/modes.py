@@ -12,11 +12,11 @@ from typing import Any
 from dlmd.decode.settings import DecodeSettings
 
 MODES = ("exact", "quality", "fast")
-# With 64 neighbours a stale key moves a logit by a hundredth, so that only near ties need
-# a full forward: one step in sixteen. Figures in docs/experiments.md.
+# With 32 neighbours a stale key moves a logit by some hundredths, so that only near ties
+# need a full forward: one step in twenty. Figures in docs/experiments.md.
 PRESETS: dict[str, dict[str, Any]] = {
     "exact": {},
-    "quality": {"reach": 64, "doubt": 0.05},
+    "quality": {"reach": 32, "doubt": 0.05},
     "fast": {"rule": "entropy_bound", "entropy_bound": 0.1, "refresh_tokens": 32},
 }
 # What goes by the model's certainty, and so neither with a given pace nor with chance.
