@@ -1,6 +1,7 @@
 """The real `openai` package as a client: nothing told to it but a URL and a key."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pytest
 from openai import OpenAI
 
 from tests.fakes.instruct import instruct_folder
-from tests.fakes.running import FAKE, daemon
+from tests.fakes.running import FAKE, daemon, environment
 from tests.fakes.tiny import tiny_model_folder
 from tests.processes import DLMD
 
@@ -25,6 +26,17 @@ HI: Any = [{"role": "user", "content": "Say something."}]
 class Served:
     client: OpenAI
     folder: Path
+
+    def status(self, *options: str) -> str:
+        """What `dlmd status` says, from which a user copies URL and key."""
+        return subprocess.run(
+            [*DLMD, "status", *options],
+            env=environment(self.folder),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
 
 
 @contextmanager
@@ -56,6 +68,17 @@ def instruct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
     argv = (*DLMD, "serve", "--model", model, "--device", "cpu")
     with served(parent / "run", argv=argv) as running:
         yield running.client
+
+
+def test_status_names_the_url_and_the_file_with_the_key(tmp_path: Path) -> None:
+    with served(tmp_path / "run") as running:
+        said = dict(line.split(" ", 1) for line in running.status().splitlines()[1:])
+        told = json.loads(running.status("--json"))
+        assert told["http"] == said["http"]
+        assert told["token"] == said["token"]
+        key = Path(said["token"]).read_text().strip()
+        with OpenAI(base_url=said["http"] + "/v1", api_key=key) as client:
+            assert [model.id for model in client.models.list()] == ["fake"]
 
 
 def test_models_are_listed_and_found(fake: OpenAI) -> None:
