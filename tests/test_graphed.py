@@ -49,7 +49,6 @@ RULES = [
     DecodeSettings(rule="threshold", threshold=0.999, refresh_share=0.3),
     DecodeSettings(schedule="even", refresh_tokens=4),
     DecodeSettings(schedule="even", doubt=0.02),
-    DecodeSettings(rule="threshold", threshold=0.999, doubt=0.05),
     DecodeSettings(rule="threshold", threshold=0.999, verify=True),
 ]
 
@@ -113,13 +112,13 @@ def test_every_state_is_that_of_the_eager_decoder(
     assert graphed.served[0] == before + 1
 
 
-@pytest.mark.parametrize("settings", [RULES[5], RULES[6]], ids=lambda s: s.rule)
+@pytest.mark.parametrize("settings", RULES[5:8], ids=str)
 def test_a_step_made_too_early_is_taken_back_for_a_full_forward(
     model: Dream, graphed: Graphed, settings: DecodeSettings
 ) -> None:
     states = list(graphed.denoise(canvas_of(model, range(30, 45)), settings))
-    assert states[-1].forwards_full > 1
-    assert states[-1].forwards == len(states)
+    again = states[-1].forwards_full - 1
+    assert again and states[-1].forwards == len(states) + again * bool(settings.doubt)
 
 
 def test_several_holes_are_one_window(model: Dream, graphed: Graphed) -> None:

@@ -7,7 +7,15 @@ import pytest
 import torch
 from dlmd.decode import DecodeSettings
 from dlmd.decode.commit import quota, released
-from dlmd.decode.rules import Reading, decide, highest, placed, quotas, read
+from dlmd.decode.rules import (
+    Reading,
+    decide,
+    highest,
+    narrowest,
+    placed,
+    quotas,
+    read,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -178,6 +186,38 @@ def test_half_precision_is_read_in_float32() -> None:
     seen = read(halves, DecodeSettings(), MASK)
     assert seen.rank_BM.dtype == seen.top_BM.dtype == torch.float32
     assert halves[0, 0, MASK] == -1.0
+
+
+# ---- how near a choice was to another ----
+
+
+def test_the_narrowest_lead_is_of_a_token_or_of_a_place() -> None:
+    open_BM = torch.ones(1, 3, dtype=torch.bool)
+    first_BM = torch.tensor([[True, False, False]])
+    # Tokens lead by 8, 7 and 1; places by what their entropies differ.
+    seen = reading([0.8, 0.7, 0.1], entropy=[1.0, 1.5, 2.0])
+    assert narrowest(seen, open_BM, first_BM).item() == 0.5
+    assert narrowest(seen, open_BM, open_BM).item() == pytest.approx(1.0)
+    alone_BM = torch.tensor([[True, False, False]])
+    assert narrowest(seen, alone_BM, first_BM).item() == pytest.approx(8.0)
+    nothing_BM = torch.zeros_like(open_BM)
+    assert narrowest(seen, nothing_BM, nothing_BM).item() > 1e30
+
+
+@few
+@given(st.lists(st.floats(0, 0.9), min_size=2, max_size=9, unique=True))
+def test_a_nudge_of_less_than_half_the_narrowest_lead_changes_no_choice(
+    top: list[float],
+) -> None:
+    """What makes the bound one: were every number off by less, the choice would stand."""
+    seen = reading(top)
+    open_BM = torch.ones_like(seen.top_BM, dtype=torch.bool)
+    one = torch.tensor([1])
+    first_BM = highest(seen.rank_BM, open_BM, one)
+    room = float(narrowest(seen, open_BM, first_BM)) * 0.49
+    signs_BM = torch.where(first_BM, -1.0, 1.0)
+    nudged_BM = highest(seen.rank_BM + room * signs_BM, open_BM, one)
+    assert torch.equal(nudged_BM, first_BM)
 
 
 # ---- refusals ----

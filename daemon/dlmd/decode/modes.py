@@ -19,6 +19,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quality": {"reach": 32, "doubt": 0.05},
     "fast": {"rule": "entropy_bound", "entropy_bound": 0.1, "refresh_tokens": 32},
 }
+# A draw has no near ties: full forwards come by what was committed.
+DRAWN: dict[str, dict[str, Any]] = {"quality": {"reach": 32, "refresh_share": 0.25}}
 # What goes by the model's certainty, and so neither with a given pace nor with chance.
 OWN_PACE = ("rule", "entropy_bound", "threshold", "factor", "finish", "block")
 
@@ -61,6 +63,8 @@ class InfillSettings:
         if self.tokens_per_step is not None:
             steps = max(1, ceil(masks / self.tokens_per_step))
         preset = PRESETS[self.mode]
+        if self.temperature > 0:
+            preset = DRAWN.get(self.mode, preset)
         if steps is not None or self.temperature > 0:
             preset = {name: preset[name] for name in preset if name not in OWN_PACE}
         return DecodeSettings(
