@@ -18,14 +18,13 @@ from typing import Any
 import platformdirs
 import pytest
 from dlmd_finetune.evidence import answers
+from dlmd_finetune.evidence.asking import Choices, Subject, exact_match_probe, filled
 from dlmd_finetune.evidence.evaluate import EvalConfig, evaluate, main
+from dlmd_finetune.evidence.formats import read_tasks
 from dlmd_finetune.evidence.grade import Bench, grade, result_key
-from dlmd_finetune.evidence.humaneval import (
-    answer_line,
-    read_tasks,
-)
 from dlmd_finetune.evidence.ledger import open_ledger
 from dlmd_finetune.evidence.summary import summarise, text
+from dlmd_finetune.evidence.tasks import counted
 from dlmd_finetune.sandbox.subprocess import Kind, Outcome
 
 from tests.fakes.infilling import sample_rows, write_rows
@@ -154,14 +153,18 @@ def test_a_probe_runs_nothing_and_counts_exact_lines(
     from tests.fakes.tiny import tiny_model_folder
 
     folder = tiny_model_folder(tmp_path / "tiny")
-    parts = load(folder), Tokenizer.load(folder), profiles.for_folder(folder)
-    tasks = read_tasks(data)[:2]
-    found = answers.exact_match_probe(*parts, tasks)
+    subject = Subject(
+        network=load(folder),
+        tokenizer=Tokenizer.load(folder),
+        profile=profiles.for_folder(folder),
+    )
+    tasks = read_tasks(data, "infilling")[:2]
+    found = exact_match_probe(subject, tasks)
     assert found["tasks"] == 2 and found["exact"] == 0 and found["mean_forwards"] > 1
 
-    line = answer_line(answers.infill_line(*parts, tasks[0], answers.greedy()).text)
+    line = counted(tasks[0], filled(subject, tasks[0], Choices(), [0])[0].text)
     told = replace(tasks[0], canonical_solution=f"{line}\n")
-    assert answers.exact_match_probe(*parts, [told])["exact"] == 1
+    assert exact_match_probe(subject, [told])["exact"] == 1
 
 
 # ---- kept results ----
@@ -223,7 +226,7 @@ def test_a_place_that_cannot_be_written_is_named(data: Path, tmp_path: Path) -> 
 
 
 def test_a_result_is_found_again_only_under_the_same_conditions(data: Path) -> None:
-    one, two = read_tasks(data)[:2]
+    one, two = read_tasks(data, "infilling")[:2]
     right, wrong, room = answers.canonical(), answers.stub(), bench("passed")
     slower = replace(room, timeout_s=9)
     keys = {
@@ -236,7 +239,7 @@ def test_a_result_is_found_again_only_under_the_same_conditions(data: Path) -> N
 
 
 def test_a_fault_of_the_room_is_tried_again(data: Path, tmp_path: Path) -> None:
-    tasks = read_tasks(data)[:1]
+    tasks = read_tasks(data, "infilling")[:1]
     with open_ledger(tmp_path / "out.jsonl", wait=False) as ledger:
         room = bench("infrastructure", "passed")
         rows = list(grade(tasks, answers.canonical(), room, ledger))
@@ -247,7 +250,7 @@ def test_a_fault_of_the_room_is_tried_again(data: Path, tmp_path: Path) -> None:
 def test_a_lasting_fault_of_the_room_is_no_score_and_is_not_kept(
     data: Path, tmp_path: Path
 ) -> None:
-    tasks = read_tasks(data)[:3]
+    tasks = read_tasks(data, "infilling")[:3]
     constants = {"pass": [{"task": t.task_id, "kind": "failed"} for t in tasks]}
     with open_ledger(tmp_path / "out.jsonl", wait=False) as ledger:
         room = bench("infrastructure", "infrastructure", "passed")
@@ -260,7 +263,7 @@ def test_a_lasting_fault_of_the_room_is_no_score_and_is_not_kept(
 
 
 def test_a_room_that_runs_nothing_measures_nothing(data: Path, tmp_path: Path) -> None:
-    tasks = read_tasks(data)[:2]
+    tasks = read_tasks(data, "infilling")[:2]
     with open_ledger(tmp_path / "out.jsonl", wait=False) as ledger:
         room = bench("infrastructure")
         rows = list(grade(tasks, answers.canonical(), room, ledger))
@@ -269,7 +272,7 @@ def test_a_room_that_runs_nothing_measures_nothing(data: Path, tmp_path: Path) -
 
 
 def test_timeouts_are_failures_and_are_counted(data: Path, tmp_path: Path) -> None:
-    tasks = read_tasks(data)[:2]
+    tasks = read_tasks(data, "infilling")[:2]
     with open_ledger(tmp_path / "out.jsonl", wait=False) as ledger:
         room = bench("timeout", "passed")
         rows = list(grade(tasks, answers.canonical(), room, ledger))

@@ -10,13 +10,28 @@ from dlmd.flags import run_with_flags
 from dlmd.settings import load
 
 
+def _evaluate(context: typer.Context, form: str) -> None:
+    from dlmd_finetune.evidence.evaluate import EvalConfig, runner
+
+    run_with_flags(runner(form), EvalConfig, context)
+
+
 @evaluations.command("infilling", **PASS_ON)
 def eval_infilling(context: typer.Context) -> None:
     """Fill the holes of HumanEval-Infilling and count what passes its tests."""
-    from dlmd_finetune.evidence.evaluate import EvalConfig
-    from dlmd_finetune.evidence.evaluate import main as evaluate
+    _evaluate(context, "infilling")
 
-    run_with_flags(evaluate, EvalConfig, context)
+
+@evaluations.command("humaneval", **PASS_ON)
+def eval_humaneval(context: typer.Context) -> None:
+    """Write the functions of HumanEval or HumanEval+ and count what passes."""
+    _evaluate(context, "humaneval")
+
+
+@evaluations.command("mbpp", **PASS_ON)
+def eval_mbpp(context: typer.Context) -> None:
+    """Write the functions of MBPP or MBPP+ and count what passes."""
+    _evaluate(context, "mbpp")
 
 
 @app.command(**PASS_ON)

@@ -1,8 +1,8 @@
-"""`dlmd eval infilling`: how good a model is at filling single lines, and how sure.
+"""`dlmd eval infilling`, `humaneval`, `mbpp`: how good a model is, and how sure that is.
 
-Greedy, with the model's own length, through the product's decoder; resumable: each
-result is kept as it comes, and the same command goes on where a killed one stopped.
-Must not know how a program is confined or a canvas decoded.
+Through the product's own decoder, with the model's own length unless told otherwise;
+resumable: each result is kept as it comes, and the same command goes on where a killed
+one stopped. Must not know how a program is confined or a canvas decoded.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,26 +18,29 @@ import platformdirs
 
 from dlmd_finetune import sandbox
 from dlmd_finetune.evidence import answers
-from dlmd_finetune.evidence.answers import Answerer, exact_match_probe
+from dlmd_finetune.evidence.answers import Answerer
+from dlmd_finetune.evidence.asking import Choices, from_model
+from dlmd_finetune.evidence.formats import read_tasks
 from dlmd_finetune.evidence.grade import Bench, grade, result_key
-from dlmd_finetune.evidence.humaneval import CONSTANTS, Task, read_tasks, sample
 from dlmd_finetune.evidence.ledger import Ledger, Row, key_of, open_ledger
 from dlmd_finetune.evidence.summary import Summary, summarise, text
+from dlmd_finetune.evidence.tasks import CONSTANTS, Task, sample
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-__all__ = ["EvalConfig", "evaluate", "exact_match_probe", "main"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalConfig:
     data: Path = field(
-        metadata={"help": "HumanEval-SingleLineInfilling.jsonl, plain or .gz."}
+        metadata={"help": "The published file of tasks, .jsonl or .jsonl.gz."}
     )
     model: str = field(
         default="embedded",
         metadata={"help": "`embedded`, or the path of a model folder."},
+    )
+    adapter: str | None = field(
+        default=None, metadata={"help": "The folder of an adapter for the model."}
     )
     answers: str = field(
         default="model",
@@ -45,11 +49,26 @@ class EvalConfig:
             "(must give 0 %) to check the ruler itself."
         },
     )
+    mode: str = field(
+        default="exact", metadata={"help": "exact, quality or fast decoding."}
+    )
+    length: str = field(
+        default="auto",
+        metadata={"help": "auto: the model's own; oracle: the right one; or tokens."},
+    )
+    temperature: float = field(
+        default=0.0, metadata={"help": "0 takes the likeliest token, above it draws."}
+    )
+    top_p: float | None = field(
+        default=None, metadata={"help": "Draw from the likeliest tokens of this mass."}
+    )
+    samples: int = field(default=1, metadata={"help": "Answers to each task."})
+    k: str = field(default="1", metadata={"help": "pass@k for these k, such as 1,10."})
     limit: int | None = field(
         default=None, metadata={"help": "Only so many tasks, drawn by --seed."}
     )
     seed: int = field(
-        default=0, metadata={"help": "Draws the tasks and the bootstrap samples."}
+        default=0, metadata={"help": "Draws the tasks, tokens and bootstrap samples."}
     )
     out: Path | None = field(
         default=None,
@@ -74,26 +93,67 @@ class EvalConfig:
     )
     workers: int = field(default=2, metadata={"help": "Programs run at a time."})
 
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"--workers is {self.workers}; expected 1 or more")
+        if self.samples < 1:
+            raise ValueError(f"--samples is {self.samples}; expected 1 or more")
+        if self.samples > 1 and self.answers == "model" and not self.temperature:
+            raise ValueError(
+                f"--samples is {self.samples} at --temperature 0, where all are alike; "
+                "give a temperature such as 0.8, or one sample"
+            )
+        if not all(1 <= k <= self.samples for k in self.ks):
+            raise ValueError(
+                f"--k is {self.k} with --samples {self.samples}; expected numbers from 1 "
+                "to the number of samples"
+            )
 
-def main(config: EvalConfig) -> int:
+    @property
+    def ks(self) -> list[int]:
+        parts = self.k.split(",")
+        if not all(part.strip().isdecimal() for part in parts):
+            raise ValueError(f"--k is {self.k!r}; expected numbers such as 1,10")
+        return [int(part) for part in parts]
+
+    @property
+    def choices(self) -> Choices:
+        return Choices(
+            mode=self.mode,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            length=self.length,
+            seed=self.seed,
+        )
+
+
+def runner(form: str) -> "partial[int]":
+    """The command for files of that form."""
+    return partial(main, form=form)
+
+
+def main(config: EvalConfig, form: str = "infilling") -> int:
     """Prints the figures; 1 when faults of the sandbox kept tasks from being judged."""
-    summary = evaluate(config)
+    summary = evaluate(config, form)
     print(json.dumps(summary, indent=2) if config.json else text(summary))
     return 1 if summary["not_judged"] else 0
 
 
-def evaluate(config: EvalConfig) -> Summary:
-    tasks = sample(read_tasks(config.data), config.limit, config.seed)
+def evaluate(config: EvalConfig, form: str = "infilling") -> Summary:
+    tasks = sample(read_tasks(config.data, form), config.limit, config.seed)
     bench = _bench(config)
     answerer = _answerer(config)
     path = config.out or _cache(f"{answerer.name}-{key_of(answerer.identity)}.jsonl")
     with open_ledger(path, wait=False) as ledger:
-        _announce(tasks, answerer, bench, ledger)
-        found = grade(tasks, answerer, bench, ledger)
-        rows = list(_watched(found, len(tasks), answerer.name))
+        _announce(tasks, answerer, bench, ledger, config.samples)
+        found = grade(tasks, answerer, bench, ledger, config.samples)
+        rows = list(_watched(found, len(tasks) * config.samples, answerer.name))
     constants = _constants(tasks, bench)
-    summary = summarise(answerer.name, tasks, rows, constants, seed=config.seed)
+    summary = summarise(
+        answerer.name, tasks, rows, constants, seed=config.seed, ks=config.ks
+    )
     return summary | {
+        "form": form,
         "data": config.data.name,
         "limit": config.limit,
         "seed": config.seed,
@@ -114,8 +174,6 @@ def _constants(tasks: list[Task], bench: Bench) -> dict[str, list[Row]]:
 
 
 def _bench(config: EvalConfig) -> Bench:
-    if config.workers < 1:
-        raise ValueError(f"--workers is {config.workers}; expected 1 or more")
     return Bench(
         room=sandbox.find(config.sandbox),
         name=config.sandbox,
@@ -127,7 +185,7 @@ def _bench(config: EvalConfig) -> Bench:
 
 def _answerer(config: EvalConfig) -> Answerer:
     if config.answers == "model":
-        return answers.from_model(config.model, config.device)
+        return from_model(config.model, config.device, config.choices, config.adapter)
     if config.answers == "canonical":
         return answers.canonical()
     if config.answers == "stub":
@@ -142,11 +200,13 @@ def _cache(name: str) -> Path:
 
 
 def _announce(
-    tasks: list[Task], answerer: Answerer, bench: Bench, ledger: Ledger
+    tasks: list[Task], answerer: Answerer, bench: Bench, ledger: Ledger, samples: int
 ) -> None:
-    known = sum(result_key(task, answerer, bench) in ledger.rows for task in tasks)
+    keys = [result_key(t, answerer, bench, n) for t in tasks for n in range(samples)]
+    known = sum(key in ledger.rows for key in keys)
+    each = "" if samples == 1 else f" x {samples} samples"
     print(
-        f"{answerer.name}: {len(tasks)} tasks, {known} of them answered before; "
+        f"{answerer.name}: {len(tasks)} tasks{each}, {known} of them answered before; "
         f"results in {ledger.path}\n"
         f"programs run in the room `{bench.name}` for at most {bench.timeout_s:g} s",
         file=sys.stderr,

@@ -1,6 +1,6 @@
 """Answers to outcomes: each program run in a room, each result put in the ledger once.
 
-The model answers on this thread while programs run on a few others, which only wait
+A task may be answered several times; each of these samples has its own row. The model answers on this thread while programs run on a few others, which only wait
 for processes. A fault of the room is tried again and then left out of the ledger, so
 that it is no score and a later run tries it once more. Must not know models or scores.
 """
@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dlmd_finetune.evidence.answers import Answerer
-from dlmd_finetune.evidence.humaneval import Task, answer_line, checks
 from dlmd_finetune.evidence.ledger import Ledger, Row, key_of
+from dlmd_finetune.evidence.tasks import Task, counted
 from dlmd_finetune.sandbox import Outcome, Room
 
 TRIES = 2
@@ -47,8 +47,8 @@ class Bench:
         return outcome
 
 
-def result_key(task: Task, answerer: Answerer, bench: Bench) -> str:
-    return key_of(asdict(task), answerer.identity, bench.identity)
+def result_key(task: Task, answerer: Answerer, bench: Bench, number: int = 0) -> str:
+    return key_of(asdict(task), answerer.identity, bench.identity, number)
 
 
 def grade(
@@ -56,24 +56,28 @@ def grade(
     answerer: Answerer,
     bench: Bench,
     ledger: Ledger,
+    samples: int = 1,
 ) -> Iterator[Row]:
-    """A row per task, in the order of their ends; those known already come first."""
-    missing = []
+    """A row for each sample of each task, in the order of their ends; those known already
+    come first."""
+    missing: list[tuple[Task, dict[int, str]]] = []
     for task in tasks:
-        key = result_key(task, answerer, bench)
-        if key in ledger.rows:
-            yield ledger.rows[key]
-        else:
-            missing.append((task, key))
+        keys = {n: result_key(task, answerer, bench, n) for n in range(samples)}
+        yield from (ledger.rows[key] for key in keys.values() if key in ledger.rows)
+        unknown = {n: key for n, key in keys.items() if key not in ledger.rows}
+        if unknown:
+            missing.append((task, unknown))
     pool = ThreadPoolExecutor(bench.workers)
     pending: dict[Future[Outcome], Row] = {}
     try:
-        for task, key in missing:
-            answer = answerer.answer(task)
-            source = answerer.program(task, answer_line(answer.text))
-            future = pool.submit(bench.run, source, checks(task))
-            pending[future] = {"key": key, "task": task.task_id, **asdict(answer)}
-            yield from _settle(pending, ledger, leave=2 * bench.workers)
+        for task, keys in missing:
+            answers = answerer.answer(task, list(keys))
+            for (n, key), answer in zip(keys.items(), answers, strict=True):
+                source = answerer.program(task, counted(task, answer.text))
+                future = pool.submit(bench.run, source, task.checks)
+                about = {"key": key, "task": task.task_id, "sample": n}
+                pending[future] = about | asdict(answer)
+                yield from _settle(pending, ledger, leave=2 * bench.workers)
         yield from _settle(pending, ledger, leave=0)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -62,8 +62,8 @@ def rate_interval(
 
 
 def paired_difference(
-    ours: Sequence[bool],
-    theirs: Sequence[bool],
+    ours: Sequence[float],
+    theirs: Sequence[float],
     clusters: Sequence[Hashable],
     *,
     seed: int,

@@ -4,21 +4,31 @@ pass@1 stands beside the constant answers on the same tasks, because a model tha
 writes blank lines gets some of them right. Must not run or decode anything.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dlmd_finetune.evidence.humaneval import (
+from dlmd_finetune.evidence.ledger import Row
+from dlmd_finetune.evidence.tasks import (
     Task,
-    answer_line,
+    counted,
     is_exact,
     parses,
     program,
+    similarity,
 )
-from dlmd_finetune.evidence.ledger import Row
 
 Summary = dict[str, Any]
+Verdicts = Mapping[str, Sequence[bool]]  # of each task, one for each sample
+WHAT = {
+    "line": "single lines: the hole takes the indentation as well, an answer ends at its "
+    "first newline",
+    "lines": "several whole lines",
+    "span": "random spans",
+    "body": "bodies below signature and docstring",
+    "module": "whole functions below a description",
+}
 
 
 def summarise(
@@ -28,17 +38,20 @@ def summarise(
     constants: Mapping[str, Sequence[Row]],
     *,
     seed: int,
+    ks: Sequence[int] = (1,),
 ) -> Summary:
     """Over the tasks that all answers have a verdict for; the others are counted."""
     # Here, because the command line reads the configuration, and numpy is slow to load.
-    from dlmd_finetune.evidence.statistics import paired_difference, rate_interval
+    from dlmd_finetune.evidence.statistics import paired_difference
 
-    verdicts = {each: _passed(rows) for each, rows in constants.items()}
-    mine = _passed(rows)
+    verdicts = {each: _verdicts(rows) for each, rows in constants.items()}
+    mine = _verdicts(rows)
+    samples = max(map(len, mine.values()), default=0)
     judged = [
         task
         for task in tasks
-        if all(task.task_id in known for known in (mine, *verdicts.values()))
+        if all(task.task_id in known for known in verdicts.values())
+        and len(mine.get(task.task_id, ())) == samples > 0
     ]
     if not judged:
         raise ValueError(
@@ -46,39 +59,60 @@ def summarise(
             f"({_first_detail(rows)}); nothing was measured"
         )
     problems = [task.problem for task in judged]
-
-    def hits(known: Mapping[str, bool]) -> list[bool]:
-        return [known[task.task_id] for task in judged]
-
-    rates = {
-        each: rate_interval(hits(known), problems, seed=seed)
-        for each, known in verdicts.items()
-    }
-    best = max(rates, key=lambda each: rates[each].value)
+    rates = {each: _rate(judged, known, 1, seed) for each, known in verdicts.items()}
+    best = max(rates, key=lambda each: rates[each]["value"])
     difference = paired_difference(
-        hits(mine), hits(verdicts[best]), problems, seed=seed
+        _passed(judged, mine, 1),
+        _passed(judged, verdicts[best], 1),
+        problems,
+        seed=seed,
     )
-    by_task = {row["task"]: row for row in rows}
+    kept = {task.task_id: task for task in judged}
+    pairs = [(kept[row["task"]], row) for row in rows if row["task"] in kept]
     return {
         "answers": name,
+        "kinds": sorted({task.kind for task in judged}),
         "tasks": len(judged),
+        "samples": samples,
         "problems": len(set(problems)),
         "not_judged": len(tasks) - len(judged),
-        "pass_at_1": asdict(rate_interval(hits(mine), problems, seed=seed)),
-        "constants": {each: asdict(rate) for each, rate in rates.items()},
+        "pass_at_1": _rate(judged, mine, 1, seed),
+        "pass_at_k": {str(k): _rate(judged, mine, k, seed) for k in ks},
+        "constants": rates,
         "best_constant": best,
         "difference": asdict(difference),
         "above_best_constant": difference.low > 0,
-        **_of_answers([(task, by_task[task.task_id]) for task in judged]),
+        **_of_answers(pairs),
     }
 
 
-def _passed(rows: Sequence[Row]) -> dict[str, bool]:
-    return {
-        row["task"]: row["kind"] == "passed"
-        for row in rows
-        if row["kind"] != "infrastructure"
-    }
+def _verdicts(rows: Sequence[Row]) -> dict[str, list[bool]]:
+    found: dict[str, list[bool]] = defaultdict(list)
+    for row in rows:
+        if row["kind"] != "infrastructure":
+            found[row["task"]].append(row["kind"] == "passed")
+    return dict(found)
+
+
+def _passed(tasks: Sequence[Task], known: Verdicts, k: int) -> list[float]:
+    """pass@k of each task."""
+    from dlmd_finetune.evidence.statistics import pass_at_k
+
+    scores = [known[task.task_id] for task in tasks]
+    return [pass_at_k(len(each), sum(each), k) for each in scores]
+
+
+def _rate(
+    tasks: Sequence[Task], known: Verdicts, k: int, seed: int
+) -> dict[str, float]:
+    from dlmd_finetune.evidence.statistics import mean_interval, rate_interval
+
+    values = _passed(tasks, known, k)
+    problems = [task.problem for task in tasks]
+    if set(values) <= {0.0, 1.0}:
+        hits = [value == 1 for value in values]
+        return asdict(rate_interval(hits, problems, seed=seed))
+    return asdict(mean_interval(values, problems, seed=seed))
 
 
 def _first_detail(rows: Sequence[Row]) -> str:
@@ -87,14 +121,15 @@ def _first_detail(rows: Sequence[Row]) -> str:
 
 def _of_answers(pairs: Sequence[tuple[Task, Row]]) -> Summary:
     n = len(pairs)
-    lines = [(task, answer_line(row["text"])) for task, row in pairs]
+    texts = [(task, counted(task, row["text"])) for task, row in pairs]
     tokens = [row["tokens"] for _, row in pairs if row["tokens"] is not None]
     return {
-        "exact_match": sum(is_exact(*pair) for pair in lines) / n,
-        "parse_rate": sum(parses(program(*pair)) for pair in lines) / n,
-        "empty_rate": sum(not line.strip() for _, line in lines) / n,
-        "mean_characters": sum(len(line) for _, line in lines) / n,
-        "mean_reference_characters": sum(len(task.reference) for task, _ in lines) / n,
+        "exact_match": sum(is_exact(*pair) for pair in texts) / n,
+        "similarity": sum(similarity(*pair) for pair in texts) / n,
+        "parse_rate": sum(parses(program(*pair)) for pair in texts) / n,
+        "empty_rate": sum(not text.strip() for _, text in texts) / n,
+        "mean_characters": sum(len(text) for _, text in texts) / n,
+        "mean_reference_characters": sum(len(task.reference) for task, _ in texts) / n,
         "mean_tokens": sum(tokens) / len(tokens) if tokens else None,
         "mean_forwards": sum(row["forwards"] for _, row in pairs) / n,
         "finish": dict(Counter(row["finish"] for _, row in pairs)),
@@ -107,18 +142,21 @@ def text(summary: Summary) -> str:
     best = summary["best_constant"]
     verdict = "above" if summary["above_best_constant"] else "NOT above"
     width = max(map(len, (name, f"{name} - {best}", *summary["constants"]))) + 2
+    more = {k: rate for k, rate in summary["pass_at_k"].items() if k != "1"}
+    each = "" if summary["samples"] == 1 else f", {summary['samples']} samples each"
     lines = [
-        f"HumanEval-Infilling, single line: {summary['tasks']} tasks of "
-        f"{summary['problems']} problems; the hole takes the indentation as well, "
-        "an answer ends at its first newline.",
+        f"{summary['tasks']} tasks of {summary['problems']} problems{each}, "
+        f"{'; '.join(WHAT[kind] for kind in summary['kinds'])}.",
         "",
         f"{'':{width}}  pass@1   95 % interval (bootstrap over problems)",
         _line(name, summary["pass_at_1"], width),
         *(_line(each, rate, width) for each, rate in summary["constants"].items()),
         _line(f"{name} - {best}", summary["difference"], width, sign="+")
         + f"   paired: {verdict} the best constant answer",
+        *(_line(f"{name} @{k}", rate, width) for k, rate in more.items()),
         "",
         f"exact match {_percent(summary['exact_match'])}   "
+        f"similarity {_percent(summary['similarity'])}   "
         f"parses {_percent(summary['parse_rate'])}   "
         f"empty {_percent(summary['empty_rate'])}   timeouts {summary['timeouts']}",
         _length(summary),
