@@ -34,6 +34,15 @@ def eval_mbpp(context: typer.Context) -> None:
     _evaluate(context, "mbpp")
 
 
+@evaluations.command("compare", **PASS_ON)
+def eval_compare(context: typer.Context) -> None:
+    """Say how two runs differ on the tasks they share."""
+    from dlmd_finetune.evidence.compare import CompareConfig
+    from dlmd_finetune.evidence.compare import main as compare
+
+    run_with_flags(compare, CompareConfig, context, positional="results")
+
+
 @app.command(**PASS_ON)
 def pretrain(context: typer.Context) -> None:
     """Train a small masked-diffusion model on Python source."""

@@ -55,6 +55,22 @@ def open_ledger(path: Path, *, wait: bool) -> Iterator[Ledger]:
         yield Ledger(path=path, rows=rows, file=file)
 
 
+def read_ledger(path: Path) -> dict[str, Row]:
+    """What was kept so far, be its run over or not."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"cannot read {path}: {error.strerror}; name a file of evaluation results"
+        ) from error
+    if not content.startswith(HEADER):
+        raise ValueError(
+            f"{path} is not a file of evaluation results; `dlmd eval` says where it "
+            "keeps them"
+        )
+    return _rows(content, path)
+
+
 def _lock(file: BinaryIO, path: Path, wait: bool) -> None:
     # A process that a run was just starting when it was killed holds the lock for a
     # moment longer than the run itself.
@@ -82,9 +98,13 @@ def _recover(file: BinaryIO, path: Path) -> dict[str, Row]:
         os.ftruncate(file.fileno(), 0)
         file.write(HEADER)
         return {}
-    whole = content.rfind(b"\n") + 1
-    os.ftruncate(file.fileno(), whole)
-    lines = content[len(HEADER) : whole].splitlines()
+    os.ftruncate(file.fileno(), content.rfind(b"\n") + 1)
+    return _rows(content, path)
+
+
+def _rows(content: bytes, path: Path) -> dict[str, Row]:
+    """Of its whole lines; one cut off by a kill, or still being written, is none."""
+    lines = content[len(HEADER) : content.rfind(b"\n") + 1].splitlines()
     return dict(_row(line, number, path) for number, line in enumerate(lines, 2))
 
 
