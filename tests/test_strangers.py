@@ -3,6 +3,7 @@ the daemon goes on, and no connection is left open that says nothing more."""
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -152,11 +153,15 @@ async def test_what_is_no_http_is_answered_and_closed(
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_no_broken_handshake_holds_the_connection(
-    inside: Inside, method: str, more: dict[str, str]
+async def test_no_broken_handshake_holds_the_connection_or_fills_the_log(
+    inside: Inside,
+    method: str,
+    more: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     answer = await told(inside, upgrading(inside, method, **more))
     assert statuses(answer)[0] in (400, 401, 405, 426)
+    assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize(

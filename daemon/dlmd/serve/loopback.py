@@ -127,6 +127,13 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            # A refusal was sent whole. Without this it is also an error in the log, of
+            # which anybody on this machine could write as many as he likes.
+            self.handshake_complete = True
+
 
 def over_tcp(connection: Any) -> bool:
     return isinstance(connection.transport.get_extra_info("sockname"), tuple)
