@@ -50,10 +50,15 @@ class Home:
         }
 
     def run(
-        self, *arguments: str, stdin: bytes = b"", shell: str = "", **env: str
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        shell: str = "",
+        program: tuple[str, ...] = DLMD,
+        **env: str,
     ) -> Answer:
         """`dlmd` in a pipe; `shell` is what a shell does before it, such as `ulimit -f 0`."""
-        command = [*DLMD, *arguments]
+        command = [*program, *arguments]
         if shell:
             command = ["bash", "-c", f'{shell}; exec "$@"', "bash", *command]
         done = subprocess.run(
@@ -92,11 +97,17 @@ class Home:
 class Terminal:
     """`dlmd` in a terminal of 100 columns, and what it has drawn so far."""
 
-    def __init__(self, home: Home, *arguments: str, **env: str) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *arguments: str,
+        program: tuple[str, ...] = DLMD,
+        **env: str,
+    ) -> None:
         self.raw = ""
         self._master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            [*DLMD, *arguments],
+            [*program, *arguments],
             stdin=slave,
             stdout=slave,
             stderr=subprocess.PIPE,

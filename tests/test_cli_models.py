@@ -9,17 +9,23 @@ from pathlib import Path
 
 import pytest
 from dlmd.profiles import EMBEDDED_FOLDER
-from dlmd.store import adapters
+from dlmd.store import adapters, automatic, shelf
 from dlmd.wire.client import Client, Endpoint
 from dlmd.wire.protocol import Result
 
 from tests.fakes.hub import COMMIT, Hub, of_folder, release, serving
 from tests.fakes.pulling import NAME, OURS, SHARD
 from tests.fakes.running import request
-from tests.fakes.tiny import tiny_model_folder
 from tests.processes import DLMD, Answer, Home, Terminal
 
 pytestmark = pytest.mark.slow
+# The weights of most releases here are no tensors, so what would try them is left out.
+UNTRIED = (
+    sys.executable,
+    "-c",
+    "from dlmd.serve import checkup; checkup.checks = lambda *_, **__: iter(())\n"
+    "from dlmd.cli import main; main()",
+)
 
 
 @pytest.fixture
@@ -34,9 +40,12 @@ def home(tmp_path: Path) -> Home:
 
 
 def dlmd(home: Home, hub: Hub, *arguments: str, offline: str = "0") -> Answer:
-    models = str(home.folder / "models")
     return home.run(
-        *arguments, DLMD_MODELS=models, HF_ENDPOINT=hub.url, DLMD_OFFLINE=offline
+        *arguments,
+        program=UNTRIED,
+        DLMD_MODELS=str(home.folder / "models"),
+        HF_ENDPOINT=hub.url,
+        DLMD_OFFLINE=offline,
     )
 
 
@@ -79,9 +88,13 @@ def test_nobody_there_to_agree(home: Home, hub: Hub) -> None:
 def test_it_asks_once_in_a_terminal(
     home: Home, hub: Hub, answer: str, code: int
 ) -> None:
-    models = str(home.folder / "models")
-    env = {"DLMD_MODELS": models, "HF_ENDPOINT": hub.url}
-    terminal = Terminal(home, "pull", NAME, **env)
+    terminal = Terminal(
+        home,
+        *("pull", NAME),
+        program=UNTRIED,
+        DLMD_MODELS=str(home.folder / "models"),
+        HF_ENDPOINT=hub.url,
+    )
     terminal.type(f"{answer}\n")
     done = terminal.finish()
     assert done.code == code
@@ -91,9 +104,13 @@ def test_it_asks_once_in_a_terminal(
 
 def test_a_pull_that_was_agreed_to_goes_on_unasked(home: Home, hub: Hub) -> None:
     hub.held = threading.Event()
-    models = str(home.folder / "models")
-    env = {"DLMD_MODELS": models, "HF_ENDPOINT": hub.url}
-    terminal = Terminal(home, "pull", NAME, "--yes", **env)
+    terminal = Terminal(
+        home,
+        *("pull", NAME, "--yes"),
+        program=UNTRIED,
+        DLMD_MODELS=str(home.folder / "models"),
+        HF_ENDPOINT=hub.url,
+    )
     assert hub.half_sent.wait(30)
     terminal.interrupt()
     stopped = terminal.finish()
@@ -120,7 +137,8 @@ def test_offline_by_environment_and_from_a_folder(
 def test_a_proxy_is_asked_where_one_is_set(home: Home, hub: Hub) -> None:
     """The hub's name leads nowhere: only who asks the proxy gets there."""
     named = "http://hub.invalid"
-    done = home.run("pull", NAME, "--yes", HF_ENDPOINT=named, HTTP_PROXY=hub.url)
+    pull = ("pull", NAME, "--yes")
+    done = home.run(*pull, program=UNTRIED, HF_ENDPOINT=named, HTTP_PROXY=hub.url)
     assert done.code == 0, done.err
     assert {headers["host"] for _, _, headers in hub.asked} == {"hub.invalid"}
     alone = home.run("pull", NAME, "--yes", "--revision", "main", HF_ENDPOINT=named)
@@ -178,20 +196,26 @@ ROOMY = (
     "from dlmd.serve import which; which.room = lambda device: 10**11\n"
     "from dlmd.cli import main; main()"
 )
+# The table, when the embedded model is the 7B: what the hub then has is sound.
+SMALL = (
+    "from dataclasses import replace\n"
+    "from dlmd.profiles import PROFILES\n"
+    f"seven = PROFILES['{NAME}']\n"
+    f"PROFILES['{NAME}'] = replace(seven, mask_id=3, shape=None)\n"
+    "from dlmd.cli import main; main()"
+)
 
 
-def pulled_beside(home: Home, files: dict[str, bytes], *daemon: str) -> list[str]:
-    """What `dlmd pull` ends with while that daemon runs."""
+def pulled_beside(home: Home, files: dict[str, bytes], *daemon: str) -> Answer:
+    """`dlmd pull` of a model that is sound or not, while that daemon runs."""
     with serving(Hub(files=files)) as hub, home.daemon(*daemon, "--device", "cpu"):
-        done = home.run("pull", NAME, "--yes", HF_ENDPOINT=hub.url)
-        assert done.code == 0, done.err
-    return done.out.decode().splitlines()[1:]
+        small = (sys.executable, "-c", SMALL)
+        pull = ("pull", NAME, "--yes")
+        return home.run(*pull, program=small, HF_ENDPOINT=hub.url, DLMD_DEVICE="cpu")
 
 
-def test_a_daemon_left_to_choose_changes_over_with_editors_open(
-    home: Home, tmp_path: Path
-) -> None:
-    tiny = of_folder(tiny_model_folder(tmp_path / "tiny"))
+def test_a_sound_model_changes_over_with_editors_open(home: Home) -> None:
+    files = of_folder(EMBEDDED_FOLDER)
 
     async def edit(hub: Hub) -> tuple[str, str]:
         socket = home.folder / "run" / "dlmd.sock"
@@ -199,7 +223,11 @@ def test_a_daemon_left_to_choose_changes_over_with_editors_open(
             [*_, before] = [m async for m in editor.infill(request("1"))]
             models = [editor.status.model]
             done = await asyncio.to_thread(
-                home.run, "pull", NAME, "--yes", HF_ENDPOINT=hub.url
+                home.run,
+                *("pull", NAME, "--yes"),
+                program=(sys.executable, "-c", SMALL),
+                HF_ENDPOINT=hub.url,
+                DLMD_DEVICE="cpu",
             )
             assert "serves it now" in done.out.decode(), done
             [*_, after] = [m async for m in editor.infill(request("2"))]
@@ -208,17 +236,49 @@ def test_a_daemon_left_to_choose_changes_over_with_editors_open(
         return models[0], models[1]
 
     daemon = (sys.executable, "-c", ROOMY, "serve", "--device", "cpu")
-    with serving(Hub(files=tiny)) as hub, home.daemon(*daemon):
+    with serving(Hub(files=files)) as hub, home.daemon(*daemon):
         assert asyncio.run(edit(hub)) == ("embedded", NAME)
 
 
+def test_a_model_that_fails_its_check_stays_on_the_disk_and_out_of_use(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotary base that its weights were not trained with, by a slip in config.json."""
+    files = of_folder(EMBEDDED_FOLDER)
+    config = json.loads(files["config.json"]) | {"rope_theta": 1e6}
+    files["config.json"] = json.dumps(config).encode()
+    daemon = (sys.executable, "-c", ROOMY, "serve")
+    done = pulled_beside(home, files, *daemon)
+    assert done.code == 1
+    assert "!!  rotary base: 10000 suits the weights better" in done.out.decode()
+    assert "fails its check and is not put to use" in done.err
+    listed = json.loads(home.run("ls", "--json").out)["models"]
+    assert [(row["name"], row["state"]) for row in listed] == [
+        ("embedded", "here"),
+        (NAME, "here"),
+    ]
+    assert listed[1]["doubt"].startswith("rotary base: ")
+    assert "here, fails its check" in home.run("ls").out.decode()
+    # Whoever is left to choose does not take it later either, until it passes.
+    monkeypatch.setenv("DLMD_MODELS", str(home.folder / ".local/share/dlmd/models"))
+    assert automatic.candidate() == "embedded"
+    shelf.trust(NAME)
+    assert automatic.candidate() == NAME
+
+
+def test_what_is_no_tensor_is_found_without_reading_on(home: Home) -> None:
+    done = pulled_beside(home, release(), *DLMD, "serve")
+    assert done.code == 1 and "!!  files:" in done.out.decode()
+
+
 def test_without_room_the_embedded_model_goes_on(home: Home) -> None:
-    [said] = pulled_beside(home, release(), *DLMD, "serve")
-    assert said == (
+    done = pulled_beside(home, of_folder(EMBEDDED_FOLDER), *DLMD, "serve")
+    assert done.out.decode().splitlines()[1:] == [
         f"the daemon that runs goes on with embedded; serve it with `dlmd serve --model {NAME}`"
-    )
+    ]
 
 
 def test_a_daemon_that_was_told_what_to_serve_stays_with_it(home: Home) -> None:
-    [said] = pulled_beside(home, release(), *DLMD, "serve", "--model", "embedded")
-    assert "goes on as it was: this daemon was told to serve embedded" in said
+    told = (*DLMD, "serve", "--model", "embedded")
+    done = pulled_beside(home, of_folder(EMBEDDED_FOLDER), *told)
+    assert "goes on as it was: this daemon was told to serve embedded" in str(done.out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlmd.cli.shared import AsJson, announce, app, print_json
+from dlmd.cli.shared import AsJson, announce, app, print_json, redrawn
 from dlmd.flags import setting
 from dlmd.settings import load
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from dlmd.store.pull import Plan
 
 Name = Annotated[str, typer.Argument(help="A name from `dlmd ls --all`.")]
-SAY_EVERY_S = 5.0  # where the output is no terminal
 
 
 @app.command()
@@ -40,7 +39,8 @@ def pull(
     """Download a model, or check and mend one that is here.
 
     It says size and licence and asks once. The commit is pinned and every file's sha256
-    recorded; a download that breaks off goes on when the same command is typed again.
+    recorded; a download that breaks off goes on when the same command is typed again. Then
+    the model is tried, and put to use only if it does what it should.
     """
     from dlmd import ask
     from dlmd.store import pull as store
@@ -56,6 +56,11 @@ def pull(
         _ask(plan)
     _follow(plan)
     print(f"{plan.profile.name} is here, revision {plan.offer.revision[:12]}")
+    if not _sound(plan.profile.name, fresh=bool(plan.missing)):
+        raise ValueError(
+            f"{plan.profile.name} fails its check and is not put to use; its files stay: "
+            f"`dlmd doctor --model {plan.profile.name}` checks it again"
+        )
     if plan.missing:
         print(ask.hand_over(plan.profile.name, discovery.read()))
 
@@ -76,25 +81,30 @@ def _ask(plan: "Plan") -> None:
 
 
 def _follow(plan: "Plan") -> None:
-    """Carry it out, telling how far it is: one line that is redrawn, or one now and then."""
+    """Carry it out, telling how far it is."""
     from dlmd.store.pace import Pace, line
     from dlmd.store.pull import carry_out
 
-    drawn = sys.stderr is not None and sys.stderr.isatty()
-    every, said, pace = 0.1 if drawn else SAY_EVERY_S, time.monotonic(), Pace()
-    told = False
-    for step in carry_out(plan):
-        now = time.monotonic()
-        if now - said < every:
-            continue
-        said, told = now, True
-        text = line(step.doing, step.done, step.total, pace.rate(step.done, now))
-        if drawn:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-        else:
-            announce(text)
-    if drawn and told:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    pace = Pace()
+    with redrawn() as say:
+        for step in carry_out(plan):
+            rate = pace.rate(step.done, time.monotonic())
+            say(line(step.doing, step.done, step.total, rate))
+
+
+def _sound(name: str, *, fresh: bool) -> bool:
+    """Whether the model does what the table says it should."""
+    from dlmd.serve import checkup, findings
+    from dlmd.store import shelf
+
+    if fresh:
+        shelf.doubt(name, "not tried yet")
+    with redrawn() as say:
+        seen = [*checkup.examine(load({"model": name}), say, hashed=True)]
+    for each in seen:
+        if each.grade != "ok":
+            print(findings.text(each))
+    return findings.worst(seen) != "fault"
 
 
 @app.command()

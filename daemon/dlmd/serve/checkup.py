@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dlmd.model import read_config
-from dlmd.profiles import PROFILES, Profile, Shape
+from dlmd.profiles import PROFILES, Profile, Shape, find
 from dlmd.serve import manifest, which
 from dlmd.serve.backend import ModelBackend
 from dlmd.serve.findings import Finding
@@ -35,10 +35,25 @@ REPORT = "do not use it: config.json and weights, or the table of models, do not
 
 
 def examine(settings: Settings, say: Say, *, hashed: bool = False) -> Iterator[Finding]:
-    """One finding after the other; it ends early where going on makes no sense.
+    """One finding after the other; what came of it is remembered of a pulled model.
 
     `hashed`: the files have just been held against their record.
     """
+    seen = []
+    for each in checks(settings, say, hashed=hashed):
+        seen.append(each)
+        yield each
+    if not which.is_name(settings.model) or settings.model == "auto":
+        return
+    name = find(settings.model).name
+    if wrong := [each for each in seen if each.grade == "fault"]:
+        shelf.doubt(name, f"{wrong[0].name}: {wrong[0].seen}")
+    else:
+        shelf.trust(name)
+
+
+def checks(settings: Settings, say: Say, *, hashed: bool) -> Iterator[Finding]:
+    """They end early where going on makes no sense."""
     try:
         chosen = which.configured(settings.model)
         say(f"looking at the files of {chosen.name}")

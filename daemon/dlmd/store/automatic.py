@@ -1,4 +1,5 @@
-"""Which model `auto` stands for: the 7B where it was pulled and has room, else the embedded.
+"""Which model `auto` stands for: the 7B where it was pulled, is sound and has room, else the
+embedded.
 
 Nothing is ever downloaded for it. Must not know torch: who asks says how much room there is.
 """
@@ -30,7 +31,8 @@ def needed(name: str = PREFERRED, *, eight_bits: bool = False) -> int:
 
 def candidate() -> str:
     """What `auto` comes to if there is room: read from the disk, in no time."""
-    return PREFERRED if shelf.find(PREFERRED) is not None else "embedded"
+    here = shelf.find(PREFERRED) is not None and not shelf.doubted(PREFERRED)
+    return PREFERRED if here else "embedded"
 
 
 def choose(room: Callable[[], int | None], *, eight_bits: bool = False) -> Choice:

@@ -25,6 +25,7 @@ class Row:
     licence: str
     revision: str | None
     folder: str | None
+    doubt: str = ""  # what its check found wrong
 
 
 def rows(*, everything: bool = False) -> list[Row]:
@@ -48,6 +49,7 @@ def row(profile: Profile) -> Row:
             licence=record.licence,
             revision=record.revision,
             folder=folder,
+            doubt=shelf.doubted(record.name),
         )
     begun = shelf.begun(profile.name)
     if begun is not None:
@@ -68,6 +70,7 @@ def _row(
     licence: str | None = None,
     revision: str | None = None,
     folder: Path | None = None,
+    doubt: str = "",
 ) -> Row:
     return Row(
         name=profile.name,
@@ -77,6 +80,7 @@ def _row(
         licence=shelf.licence(profile, licence),
         revision=revision,
         folder=None if folder is None else str(folder),
+        doubt=doubt,
     )
 
 
@@ -105,6 +109,7 @@ def table(found: list[Row]) -> str:
     for each in found:
         share = f"{each.have / max(each.size or 1, 1):.0%}"
         state = f"{share} pulled" if each.state == PARTIAL else each.state
+        state += ", fails its check" if each.doubt else ""
         revision = (each.revision or "-")[:12]
         lines.append((each.name, sized(each.size), each.licence, revision, state))
     return _aligned(lines)
@@ -129,7 +134,10 @@ def sheet(told: dict[str, Any]) -> str:
     unsure = set(told["unverified"])
     lines = []
     for key, value in told.items():
-        if key in ("unverified", "files", "notes", "have", "shape") or value is None:
+        if key in ("unverified", "files", "notes", "have", "shape") or value in (
+            None,
+            "",
+        ):
             continue
         text = sized(value) if key == "size" else _plain(value)
         lines.append(

@@ -203,6 +203,26 @@ def ended(name: str, revision: str) -> None:
             shutil.rmtree(other)
 
 
+def doubt(name: str, why: str) -> None:
+    """A pulled model that `auto` must not take: not tried yet, or tried and found wrong."""
+    if (folder := find(name)) is not None:
+        (folder / ".doubted").write_text(why, encoding="utf-8")
+
+
+def trust(name: str) -> None:
+    if (folder := find(name)) is not None:
+        (folder / ".doubted").unlink(missing_ok=True)
+
+
+def doubted(name: str) -> str:
+    """Why, or nothing where nobody doubts it."""
+    folder = find(name)
+    with contextlib.suppress(FileNotFoundError):
+        if folder is not None:
+            return (folder / ".doubted").read_text("utf-8", "replace") or "doubted"
+    return ""
+
+
 def remove(name: str) -> int | None:
     """Forget a model and delete its files; how many bytes that freed, None if there was none.
 
