@@ -45,7 +45,8 @@ def flags(*command: str) -> list[str]:
 
 def test_the_flags_are_these() -> None:
     assert flags("serve") == [
-        *("--model", "--device", "--socket", "--http", "--detach", "--stay")
+        *("--model", "--device", "--socket", "--http", "--keep-alive"),
+        *("--detach", "--stay"),
     ]
     assert flags("infill") == [
         *(
@@ -61,6 +62,7 @@ def test_the_flags_are_these() -> None:
             "--mode",
             "--seed",
             "--write",
+            "--keep-alive",
             "--json",
             "--delay",
             "--socket",
@@ -229,6 +231,30 @@ def test_status_and_stop_over_the_life_of_a_daemon(home: Home) -> None:
 
 
 @pytest.mark.slow
+def test_ps_shows_what_is_loaded_and_until_when(home: Home) -> None:
+    stopped = home.run("ps")
+    assert (stopped.code, stopped.out) == (3, b"nothing runs\n")
+    assert json.loads(home.run("ps", "--json").out) == {"phase": "stopped"}
+    table = ("--table", str(home.folder / "fills.json"), "--load-ms", "11000")
+    with home.fake_daemon(*table):
+        loading = home.run("ps")
+        assert (loading.code, b"loading" in loading.out) == (4, True)
+    (home.folder / "run" / "daemon.json").unlink()
+    with home.fake_daemon():
+        assert home.run("infill", "f.py:3").code == 0
+        heading, row = home.run("ps").out.decode().splitlines()
+        assert heading.split() == [
+            *("MODEL", "ADAPTER", "DEVICE", "MEMORY", "PHASE", "UNTIL"),
+            *("QUEUE", "CLIENTS"),
+        ]
+        assert re.fullmatch(
+            r"fake +- +none +- +ready +30 min from now +0 +0", row.rstrip()
+        )
+        told = json.loads(home.run("ps", "--json").out)
+        assert (told["phase"], told["clients"], told["queue"]) == ("ready", 0, 0)
+
+
+@pytest.mark.slow
 def test_stop_never_signals_a_process_that_is_not_the_daemon(home: Home) -> None:
     with (
         home.fake_daemon() as daemon,
@@ -267,6 +293,57 @@ def test_detach_comes_back_ready_and_infill_starts_a_daemon_on_demand(
         assert json.loads(home.run("status", "--json").out)["model"] == model
     finally:
         assert home.run("stop").code == 0
+
+
+@pytest.mark.slow
+def test_ten_who_ask_at_once_start_one_daemon_and_all_are_answered(home: Home) -> None:
+    model = str(tiny_model_folder(home.folder / "model"))
+    command = [*DLMD, "infill", "f.py:3", "--tokens", "2", "--json"]
+    env = home.env(DLMD_NO_START="0", DLMD_MODEL=model)
+    try:
+        asking = [
+            subprocess.Popen(
+                command,
+                cwd=home.folder,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(10)
+        ]
+        said = [asked.communicate(timeout=100) for asked in asking]
+        assert [asked.returncode for asked in asking] == [0] * 10
+        assert {json.loads(out)["model"] for out, _ in said} == {model}
+        assert "".join(err for _, err in said).count("starting the dlmd daemon") == 1
+    finally:
+        home.run("stop")
+
+
+@pytest.mark.slow
+def test_weights_that_left_come_back_with_progress_to_see(home: Home) -> None:
+    flags = ("--keep-alive", "0", "--load-ms", "600")
+    with home.fake_daemon("--table", str(home.folder / "fills.json"), *flags):
+        assert home.run("infill", "f.py:3", "--keep-alive", "-1").code == 0
+        assert home.run("ps").out.decode().split()[-3:] == ["ever", "0", "0"]
+        assert home.run("infill", "f.py:3").code == 0
+        while (seen := home.run("ps")).out.decode().split()[-4] != "idle":
+            assert seen.code == 0
+        terminal = Terminal(home, "infill", "f.py:3")
+        done = terminal.finish()
+    assert (done.code, "loading the model: " in terminal.text) == (0, True)
+    assert re.search(r"\d+ s left", terminal.text)
+    assert FILL in terminal.text
+
+
+@pytest.mark.slow
+def test_serve_takes_the_keep_alive_of_a_flag(home: Home) -> None:
+    tiny_model_folder(home.folder / "model")
+    assert "is no duration" in home.run("serve", "--keep-alive", "soon").err
+    with home.daemon(*DLMD, "serve", "--model", "model", "--keep-alive", "0"):
+        assert home.run("infill", "f.py:3", "--tokens", "2").code == 0
+        while json.loads(home.run("ps", "--json").out)["phase"] != "idle":
+            pass
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """dlmd_lsp.link over stdio: no daemon, a dead one, one to start, one of another version."""
 
+import asyncio
 import json
 import os
 import sys
@@ -59,6 +60,34 @@ async def test_a_daemon_is_started_on_demand_and_again_after_its_death(
         assert editor.logged.count("starting the dlmd daemon") == 2
         phases = [status.phase for status in editor.statuses]
         assert phases[0] == "starting" and phases.count("starting") == 2
+        assert editor.shown == []
+
+
+async def test_a_daemon_that_a_person_stopped_stays_stopped(tmp_path: Path) -> None:
+    """Until somebody starts one; what dies by itself is started again."""
+    folder = tmp_path / "r"
+    folder.mkdir(mode=0o700)
+    start = command(folder, FILLS)
+    stop = (sys.executable, "-m", "dlmd", "stop")
+    env = {**os.environ, "DLMD_RUNTIME_DIR": str(folder)}
+    async with editing(folder, startDaemon=True, daemonCommand=start) as editor:
+        at = editor.open("def f(a, b):\n    return |\n")
+        try:
+            assert await editor.inserted(at) == ["a + b"]
+            stopping = await asyncio.create_subprocess_exec(*stop, env=env)
+            assert await stopping.wait() == 0
+            for _ in range(3):
+                assert await editor.inserted(at) == []
+            assert not (folder / "daemon.json").exists()
+            assert editor.logged.count("was stopped with `dlmd stop`") == 1
+            with daemon(folder, FILLS) as byhand:
+                assert await editor.inserted(at) == ["a + b"]
+                byhand.kill()
+                await editor.until(lambda: editor.statuses[-1].phase == "stopped")
+            assert await editor.inserted(at) == ["a + b"]
+        finally:
+            end_daemon(folder)
+        assert editor.logged.count("starting the dlmd daemon") == 2
         assert editor.shown == []
 
 

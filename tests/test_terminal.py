@@ -3,8 +3,17 @@
 import io
 
 import pytest
-from dlmd.terminal import excerpt, finished, printable, segments, view
+from dlmd.terminal import (
+    excerpt,
+    finished,
+    printable,
+    row,
+    segments,
+    spoken,
+    view,
+)
 from dlmd.wire.protocol import Candidate, Result, State, Status, Usage, hole
+from msgspec.structs import replace
 from rich.console import Console, RenderableType
 
 STATUS = Status(phase="ready", model="embedded", profile="embedded", device="cpu")
@@ -158,3 +167,20 @@ def test_a_file_of_one_endless_line_is_cut_where_the_hole_is_not() -> None:
 
 def test_a_long_run_is_drawn_short_and_counted() -> None:
     assert list(segments([], [100])) == [("░" * 40 + "(100)", "mask")]
+
+
+def test_a_row_of_ps() -> None:
+    ready = Status(phase="ready", model="m", device="cuda:0", memory=15_231_233_024)
+    shown = row(ready, 3, 0.0)
+    assert (shown["MEMORY"], shown["UNTIL"], shown["CLIENTS"]) == (
+        *("15.2 GB", "for ever", "3"),
+    )
+    assert row(replace(ready, until=150.0), 0, 100.0)["UNTIL"] == "50 s from now"
+    assert row(replace(ready, until=100.0), 0, 900.0)["UNTIL"] == "0 s from now"
+    idle = row(Status(phase="idle", model="m"), 0, 0.0)
+    assert (idle["MEMORY"], idle["UNTIL"], idle["ADAPTER"]) == ("-", "-", "-")
+
+
+def test_times_for_people() -> None:
+    said = [spoken(s) for s in (0, 119, 600, 7200, 200_000)]
+    assert said == ["0 s", "119 s", "10 min", "2 h", "2 d"]

@@ -21,7 +21,7 @@ from dlmd.store import automatic
 from dlmd.wire import discovery
 from dlmd.wire.client import Client, Endpoint
 from dlmd.wire.discovery import Discovery
-from dlmd.wire.protocol import SERVING, Infill, Result, State, Status
+from dlmd.wire.protocol import SERVING, Hello, Infill, Result, State, Status
 from dlmd.wire.remote import endpoint_of
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def detach(settings: Settings, announce: Callable[[str], None]) -> Discovery:
         command += ["--socket", settings.socket]
     if settings.http is not None:
         command += ["--http", settings.http]
+    command += ["--keep-alive", settings.keep_alive]
     found = discovery.ensure_daemon(command, announce=announce)
     try:
         asyncio.run(ready(Endpoint(socket=found.socket), announce))
@@ -190,8 +191,28 @@ async def paced(
 
 
 async def status(endpoint: Endpoint | None) -> Status:
+    return (await greeting(endpoint)).status
+
+
+async def greeting(endpoint: Endpoint | None) -> Hello:
+    """What a daemon says first: its status, and how many others it talks to."""
     async with Client.connect(endpoint) as client:
-        return client.status
+        return client.hello
+
+
+def stop_for_good(found: Discovery) -> None:
+    """Stop, and keep editors that run now from starting another while somebody types.
+
+    A daemon of another version is stopped to make way for this one's.
+    """
+    if found.version != discovery.version():
+        return stop(found)
+    discovery.note_stop()  # before: a keystroke may come at any moment
+    try:
+        stop(found)
+    except BaseException:
+        discovery.forget_stop()
+        raise
 
 
 def stop(found: Discovery, timeout: float = 30.0) -> None:

@@ -143,6 +143,32 @@ def loading(status: Status) -> str:
     return f"loading the model: {share}{left}"
 
 
+def row(status: Status, clients: int, now: float) -> dict[str, str]:
+    """A daemon on one line: heading and word of each column."""
+    unit, name = (1e9, "GB") if status.memory >= 1e9 else (1e6, "MB")
+    left = {"ready": "for ever", "busy": "for ever"}.get(status.phase, "-")
+    if status.until is not None:
+        left = f"{spoken(max(0.0, status.until - now))} from now"
+    return {
+        "MODEL": status.model,
+        "ADAPTER": status.adapter or "-",
+        "DEVICE": status.device or "-",
+        "MEMORY": f"{status.memory / unit:.1f} {name}" if status.memory else "-",
+        "PHASE": status.phase,
+        "UNTIL": left,
+        "QUEUE": str(status.queue),
+        "CLIENTS": str(clients),
+    }
+
+
+def spoken(seconds: float) -> str:
+    """A time for people."""
+    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
 def waiting(status: Status) -> Text:
     """What there is to wait for, while no state has come yet."""
     said = loading(status) if status.phase == "loading" else f"waiting: {status.phase}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from dlmd.wire.protocol import Status
 T = TypeVar("T")
 
 PAUSE_S = 30.0
+STOPPED = (
+    "the daemon was stopped with `dlmd stop`; `dlmd serve`, a completion asked for by "
+    "hand or a restart of the editor starts it again"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,7 @@ class Link:
         self._keepers: set[asyncio.Task[None]] = set()
         self._not_before = 0.0
         self._trouble = ""  # of the last try to reach a named daemon
+        self._began = time.time()
 
     async def client(self, *, explicit: bool) -> Client:
         """The connected client. ConnectionError or ValueError says in a sentence why not."""
@@ -101,6 +107,8 @@ class Link:
         except DaemonGone:
             if not self._start_allowed or self._resting(explicit):
                 raise
+            if not explicit and self._stopped():
+                raise DaemonGone(STOPPED) from None
             self._rest()
             await self._start()
             self._not_before = 0.0
@@ -122,6 +130,10 @@ class Link:
             raise
         self._not_before = 0.0
         return client
+
+    def _stopped(self) -> bool:
+        """Whether a person has ended the daemon since this editor runs, and means it."""
+        return discovery.stopped_at() >= self._began
 
     def _resting(self, explicit: bool) -> bool:
         return not explicit and asyncio.get_running_loop().time() < self._not_before

@@ -38,7 +38,7 @@ def main() -> int:
     )
     try:
         return serve(
-            Engine(backend, max_open=options.most_open),
+            Engine(backend, max_open=options.most_open, keep_alive=options.keep_alive),
             socket=options.socket,
             http=options.http,
             announce=lambda sentence: print(sentence, flush=True),
@@ -63,6 +63,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--stay-on-failure", action="store_true")
     parser.add_argument("--socket", type=Path)
     parser.add_argument("--http")
+    parser.add_argument("--keep-alive", default="30m")
     parser.add_argument("--most-open", type=int, default=256)
     parser.add_argument(
         "--die-at",

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlmd.cli.shared import AsJson, Connect, NoStart, Socket, announce, app, print_json
+from dlmd.cli.shared import (
+    AsJson,
+    Connect,
+    KeepAlive,
+    NoStart,
+    Socket,
+    announce,
+    app,
+    print_json,
+)
 from dlmd.flags import setting
 from dlmd.settings import Mode, Settings, load
 
@@ -55,6 +64,7 @@ def infill(
     mode: Annotated[Mode | None, setting("mode")] = None,
     seed: Seed = None,
     write: Write = False,
+    keep_alive: KeepAlive = None,
     as_json: AsJson = False,
     delay: Delay = 0,
     socket: Socket = None,
@@ -76,7 +86,7 @@ def infill(
     # Steps asked for here beat tokens per step from the environment or the file.
     per_step = settings.tokens_per_step if steps is None else tokens_per_step
     request = _request(
-        document, replace(settings, tokens_per_step=per_step), steps, seed
+        document, replace(settings, tokens_per_step=per_step), steps, seed, keep_alive
     )
     drawn = sys.stdout.isatty() and not as_json
     pause_s = delay / 1000 if drawn else None
@@ -114,7 +124,11 @@ def _document(
 
 
 def _request(
-    document: "Document", settings: Settings, steps: int | None, seed: int | None
+    document: "Document",
+    settings: Settings,
+    steps: int | None,
+    seed: int | None,
+    keep_alive: str | None,
 ) -> "Infill":
     from dlmd.wire.protocol import Infill
 
@@ -127,6 +141,7 @@ def _request(
         temperature=settings.temperature,
         top_p=settings.top_p,
         seed=seed,
+        keep_alive=keep_alive,  # unsaid, the daemon's own setting holds
     )
 
 

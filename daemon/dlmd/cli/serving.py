@@ -15,6 +15,7 @@ from dlmd.cli.shared import (
     STOPPED,
     AsJson,
     Connect,
+    KeepAlive,
     Socket,
     announce,
     app,
@@ -25,7 +26,8 @@ from dlmd.settings import load
 
 if TYPE_CHECKING:
     from dlmd.wire.client import Endpoint
-    from dlmd.wire.protocol import Status
+    from dlmd.wire.discovery import Discovery
+    from dlmd.wire.protocol import Hello, Status
 
 
 @app.command()
@@ -34,6 +36,7 @@ def serve(
     device: Annotated[str | None, setting("device")] = None,
     socket: Socket = None,
     http: Annotated[str | None, setting("http")] = None,
+    keep_alive: KeepAlive = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Come back once the model is loaded.")
     ] = False,
@@ -46,7 +49,10 @@ def serve(
     ] = False,
 ) -> None:
     """Run the daemon: it keeps the model loaded for the terminal and for editors."""
-    settings = load({"model": model, "device": device, "socket": socket, "http": http})
+    settings = load(
+        {"model": model, "device": device, "socket": socket, "http": http}
+        | {"keep_alive": keep_alive}
+    )
     if detach:
         from dlmd import ask
 
@@ -73,22 +79,13 @@ def status(
     as_json: AsJson = False, socket: Socket = None, connect: Connect = None
 ) -> None:
     """Say what the daemon does. Exit code 0: ready; 1: failed; 3: stopped; 4: loading."""
-    import asyncio
-
     from msgspec import to_builtins
 
-    from dlmd import ask
-    from dlmd.wire import discovery
-    from dlmd.wire.client import Endpoint
-    from dlmd.wire.protocol import SERVING
-
-    named = ask.named_place(load({"socket": socket, "connect": connect}))
-    found = discovery.read()
-    place = named or (Endpoint(socket=found.socket) if found else None)
-    if place is None:
+    place, found, hello = _greeted(socket, connect)
+    if place is None or hello is None:
         print_json({"phase": "stopped"}) if as_json else print("stopped")
         raise typer.Exit(STOPPED)
-    seen = asyncio.run(ask.status(place))
+    seen = hello.status
     pid = found.pid if found and found.socket == place.socket else None
     port = found if found and found.socket == place.socket and found.http else None
     if as_json:
@@ -101,8 +98,56 @@ def status(
         print(_status_text(seen, place, pid))
         if port:
             print(f"http {port.http}\ntoken {port.token}")
-    if seen.phase not in SERVING:
-        raise typer.Exit(LOADING if seen.phase == "loading" else FAILED)
+    raise typer.Exit(_code(seen))
+
+
+@app.command()
+def ps(as_json: AsJson = False, socket: Socket = None, connect: Connect = None) -> None:
+    """Show what is loaded: on what, how large, and until when. Exit codes as `status`."""
+    import time
+
+    from msgspec import to_builtins
+
+    from dlmd import terminal
+
+    place, _, hello = _greeted(socket, connect)
+    if place is None or hello is None:
+        print_json({"phase": "stopped"}) if as_json else print("nothing runs")
+        raise typer.Exit(STOPPED)
+    if as_json:
+        told = to_builtins(hello.status) | {"clients": hello.clients}
+        print_json({key: value for key, value in told.items() if key != "type"})
+    else:
+        row = terminal.row(hello.status, hello.clients, time.time())
+        widths = [max(len(title), len(word)) for title, word in row.items()]
+        for line in (row.keys(), row.values()):
+            padded = map(str.ljust, line, widths)
+            print("   ".join(padded).rstrip())
+    raise typer.Exit(_code(hello.status))
+
+
+def _greeted(
+    socket: str | None, connect: str | None
+) -> "tuple[Endpoint | None, Discovery | None, Hello | None]":
+    """Where a daemon is asked, what its file says, and how it greets; or nothing."""
+    import asyncio
+
+    from dlmd import ask
+    from dlmd.wire import discovery
+    from dlmd.wire.client import Endpoint
+
+    named = ask.named_place(load({"socket": socket, "connect": connect}))
+    found = discovery.read()
+    place = named or (Endpoint(socket=found.socket) if found else None)
+    return place, found, asyncio.run(ask.greeting(place)) if place else None
+
+
+def _code(seen: "Status") -> int:
+    from dlmd.wire.protocol import SERVING
+
+    if seen.phase in SERVING:
+        return 0
+    return LOADING if seen.phase == "loading" else FAILED
 
 
 def _status_text(seen: "Status", place: "Endpoint", pid: int | None) -> str:
@@ -118,7 +163,11 @@ def _status_text(seen: "Status", place: "Endpoint", pid: int | None) -> str:
 
 @app.command()
 def stop() -> None:
-    """Stop the daemon, after what it is doing."""
+    """Stop the daemon, after what it is doing.
+
+    Editors that run now start none by themselves until they are started again; `dlmd serve`
+    and whatever is asked for by hand do.
+    """
     from dlmd import ask
     from dlmd.wire import discovery
 
@@ -126,7 +175,7 @@ def stop() -> None:
     if found is None:
         print("no daemon runs")
         return
-    ask.stop(found)
+    ask.stop_for_good(found)
     print(f"stopped process {found.pid}")
 
 

@@ -35,6 +35,7 @@ PASS_ON: dict[str, Any] = {
 
 Socket = Annotated[str | None, setting("socket")]
 Connect = Annotated[str | None, setting("connect")]
+KeepAlive = Annotated[str | None, setting("keep_alive")]
 NoStart = Annotated[bool | None, setting("no_start")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
 

@@ -42,6 +42,7 @@ class ModelBackend:
         self.device = ""
         self.dtype = ""
         self._budget: Budget | None = None
+        self._memory = 0  # bytes that the loaded model takes
         self._model: Any = None
         self._touched: frozenset[str] = frozenset()  # weights that hold an adapter
         self._tokenizer: Any = None
@@ -65,6 +66,7 @@ class ModelBackend:
             "device": self.device,
             "dtype": self.dtype,
             "context": most if budget is None else budget.context,
+            "memory": self._memory,
         }
 
     def load(self, progress: Callable[[int, int], None]) -> None:
@@ -108,12 +110,22 @@ class ModelBackend:
         if on_cpu is not None:
             pack(self._model)
             cpu.watch(self._model, on_cpu)
+        self._memory = self._taken()
         # The first forward allocates and picks kernels; no request should wait for that.
         for _ in self.infill(WARM_UP):
             pass
         self._budget = self._solved()
         self._pool = Pool()
         self._graphed = self._captured()
+
+    def _taken(self) -> int:
+        """On a card all that is allocated there, elsewhere the weights."""
+        from dlmd.model import cuda
+
+        if (on_card := cuda.memory(self.device)) is not None:
+            return on_card.taken
+        held = (*self._model.parameters(), *self._model.buffers())
+        return sum({each.data_ptr(): each.nbytes for each in held}.values())
 
     def opened(self) -> tuple[Any, Any]:
         """What was loaded, for who looks into it: the model and its tokenizer."""
@@ -150,6 +162,7 @@ class ModelBackend:
         self._model = self._tokenizer = self._pool = self._graphed = None
         self._capturing = iter(())
         self._touched = frozenset()
+        self._memory = 0
         from dlmd.model import cuda
 
         cuda.give_back()  # and what generators that ended hold in a cycle

@@ -36,6 +36,7 @@ class Board:
             "bytes_total": 0,
             "eta_s": None,
             "until": None,
+            "memory": 0,
             "lent_to": "",
         }
         self.update(phase=phase, **(fresh | changes))

@@ -76,8 +76,11 @@ class Mailbox:
 
 
 class Connection:
-    def __init__(self, websocket: WebSocket, engine: Engine, limits: Limits) -> None:
+    def __init__(
+        self, websocket: WebSocket, engine: Engine, limits: Limits, *, others: int = 0
+    ) -> None:
         self._websocket = websocket
+        self._others = others  # clients that were there before
         self._engine = engine
         self._session = Session(limits)
         self._limits = limits
@@ -88,7 +91,10 @@ class Connection:
         """Serve until the client leaves or close() is called."""
         await self._websocket.accept()
         hello = Hello(
-            version=discovery.version(), limits=self._limits, status=self._engine.status
+            version=discovery.version(),
+            limits=self._limits,
+            status=self._engine.status,
+            clients=self._others,
         )
         self._mailbox.put(hello)
         tasks = [asyncio.create_task(work()) for work in (self._read, self._write)]

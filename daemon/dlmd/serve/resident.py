@@ -30,6 +30,7 @@ class Description(TypedDict):
     device: str
     dtype: NotRequired[str]
     context: NotRequired[int]
+    memory: NotRequired[int]
 
 
 class Backend(Protocol):

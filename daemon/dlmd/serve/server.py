@@ -153,7 +153,8 @@ class Daemon:
         yield
 
     async def stream(self, websocket: WebSocket) -> None:
-        connection = Connection(websocket, self.engine, self.limits)
+        others = len(self.connections)
+        connection = Connection(websocket, self.engine, self.limits, others=others)
         self.connections.add(connection)
         try:
             await connection.run()

@@ -113,8 +113,27 @@ def _own_text(path: Path) -> str:
 
 
 def write(discovery: Discovery) -> None:
-    """Announce a daemon."""
+    """Announce a daemon; that one was stopped before is over with it."""
     put(runtime_dir() / "daemon.json", json.dumps(asdict(discovery), default=str))
+    forget_stop()
+
+
+def note_stop() -> None:
+    """A person stops the daemon and means it: typing in an editor starts no other."""
+    put(runtime_dir() / "stopped", "")
+
+
+def forget_stop() -> None:
+    with contextlib.suppress(OSError):
+        (runtime_path() / "stopped").unlink(missing_ok=True)
+
+
+def stopped_at() -> float:
+    """When that was, in seconds since the epoch; 0 where it was not, or is over."""
+    try:
+        return (runtime_path() / "stopped").stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def remove(pid: int | None = None) -> None:

@@ -169,6 +169,7 @@ class Status(Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
     eta_s: float | None = None
     fix: str = ""
     queue: int = 0  # requests not yet ended
+    memory: int = 0  # bytes that the model takes on the device
     until: float | None = None  # when idle weights leave, in seconds since the epoch
     lent_to: str = ""  # sleeping: who borrows the device
 
@@ -178,6 +179,7 @@ class Hello(Struct, frozen=True, kw_only=True, tag_field="type", tag="hello"):
     protocol: int = PROTOCOL
     limits: Limits
     status: Status
+    clients: int = 0  # others that are connected
 
 
 class State(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"):
