@@ -258,7 +258,7 @@ def test_a_model_that_fails_its_check_stays_on_the_disk_and_out_of_use(
         (NAME, "here"),
     ]
     assert listed[1]["doubt"].startswith("rotary base: ")
-    assert "here, fails its check" in home.run("ls").out.decode()
+    assert "here, has not passed its check" in home.run("ls").out.decode()
     # Whoever is left to choose does not take it later either, until it passes.
     monkeypatch.setenv("DLMD_MODELS", str(home.folder / ".local/share/dlmd/models"))
     assert automatic.candidate() == "embedded"

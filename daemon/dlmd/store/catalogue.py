@@ -109,7 +109,7 @@ def table(found: list[Row]) -> str:
     for each in found:
         share = f"{each.have / max(each.size or 1, 1):.0%}"
         state = f"{share} pulled" if each.state == PARTIAL else each.state
-        state += ", fails its check" if each.doubt else ""
+        state += ", has not passed its check" if each.doubt else ""
         revision = (each.revision or "-")[:12]
         lines.append((each.name, sized(each.size), each.licence, revision, state))
     return _aligned(lines)
