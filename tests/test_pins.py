@@ -95,7 +95,10 @@ def test_the_text_stays_and_the_run_goes_on(tiny: Tiny, mode: str) -> None:
         assert isinstance(first, str) and first.startswith("typed é")
     assert [frame.step for frame in frames] == list(range(1, len(frames) + 1))
     assert frames[-1].step == frames[-1].of
-    assert frames[-1].forwards == len(frames)  # no step was lost, none repeated
+    if mode == "quality":  # makes a step of a near tie again, by a full forward
+        assert frames[-1].forwards_cached <= len(frames) <= frames[-1].forwards
+    else:
+        assert frames[-1].forwards == len(frames)  # no step was lost, none repeated
     if mode == "fast":
         assert frames[-1].forwards_full == 1  # the window held the change
 

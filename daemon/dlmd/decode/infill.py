@@ -7,7 +7,7 @@ requests, clients or threads.
 import secrets
 from collections.abc import Generator as Run
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,9 @@ class Frame:
     forwards_cached: int  # over a window of it
     query_rows: int  # positions that all of these computed
     context: int  # positions of the canvas
+    # The same by positions of the holes, for who looks into the order of commits.
+    tokens: list[list[int]] = field(default_factory=list)
+    certainty: list[list[float]] = field(default_factory=list)
 
     @property
     def forwards(self) -> int:
@@ -238,12 +241,16 @@ def drawn(canvas: Canvas, document: Document, step: int, of: int) -> Iterator[Fr
     rows = canvas.tokens_BT.tolist()
     final = over(canvas, document)
     for candidate, (row, sure) in enumerate(zip(rows, certain, strict=True)):
-        spans = document.holes
+        tokens = [spoken(row, hole, document) for hole in document.holes]
+        numbers = [
+            sure[hole.start :][: len(ids)]
+            for hole, ids in zip(document.holes, tokens, strict=True)
+        ]
         holes = [
-            draw_hole(
-                spoken(row, h, document), sure[h.start : h.stop], initial, document
+            draw_hole(ids, known, initial, document)
+            for ids, known, initial in zip(
+                tokens, numbers, document.initials, strict=True
             )
-            for h, initial in zip(spans, document.initials, strict=True)
         ]
         if final:
             holes = [finished(*hole) for hole in holes]
@@ -259,6 +266,8 @@ def drawn(canvas: Canvas, document: Document, step: int, of: int) -> Iterator[Fr
             forwards_cached=canvas.forwards_cached,
             query_rows=canvas.query_rows,
             context=len(row),
+            tokens=tokens,
+            certainty=numbers,
         )
 
 
