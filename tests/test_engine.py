@@ -216,7 +216,9 @@ class StopsShort:
     def describe(self) -> Description:
         return {"model": "short", "profile": "short", "device": "none"}
 
-    def infill(self, request: Infill) -> Generator[FakeFrame, Pin | None, None]:
+    def infill(
+        self, request: Infill, wanted: Callable[[], bool]
+    ) -> Generator[FakeFrame, Pin | None, None]:
         yield from ()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dlmd.serve.engine import Description
+from dlmd.serve.resident import Unwanted
 from dlmd.wire.protocol import HolePart, HoleSpec, Infill, Pin
 
 TOKEN = re.compile(r"\n *| ?\w+| ?[^\w\s]|\s+")
@@ -40,6 +41,7 @@ class FakeBackend:
     default: str = DEFAULT_FILL
     delay_s: float = 0.0  # of each forward
     steps: int | None = None  # None: one token per step
+    search: int = 0  # forwards before the first frame, as for a length
     load_s: float = 0.0
     load_error: Exception | None = None
     before_forward: Callable[[int], None] = lambda n: None
@@ -89,7 +91,13 @@ class FakeBackend:
             raise ValueError(f"unknown model {name!r}; see `dlmd ls`")
         self.model = name
 
-    def infill(self, request: Infill) -> Generator[FakeFrame, Pin | None, None]:
+    def infill(
+        self, request: Infill, wanted: Callable[[], bool] = lambda: True
+    ) -> Generator[FakeFrame, Pin | None, None]:
+        for _ in range(self.search):
+            if not wanted():
+                raise Unwanted
+            self._forward()
         fills, finish = [], "stop"
         for before, spec in holes_of(request):
             fill = started(self.fill_for(before), spec.initial or "")

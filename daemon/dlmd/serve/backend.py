@@ -7,6 +7,7 @@ Must not know queues, clients or sockets.
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,6 +17,7 @@ from dlmd.serve import which
 from dlmd.serve.budget import Budget, measured
 from dlmd.serve.engine import Description
 from dlmd.serve.job import Frame
+from dlmd.serve.resident import Unwanted
 from dlmd.settings import Settings
 from dlmd.store import verify
 from dlmd.wire.protocol import HolePart, HoleSpec, Infill, Pin
@@ -209,11 +211,18 @@ class ModelBackend:
         tokenizer = self._tokenizer
         return 0 if tokenizer is None else len(tokenizer.encode(text))
 
-    def infill(self, request: Infill) -> Generator[Frame, Pin | None, None]:
+    def infill(
+        self, request: Infill, wanted: Callable[[], bool] = lambda: True
+    ) -> Generator[Frame, Pin | None, None]:
         budget = self._budget
         frames = self._frames(request, None if budget is None else budget.context)
         began = perf_counter()
-        frame = next(frames)
+        # Each frame after this one is one forward, and between frames the engine asks.
+        asking = self._model.register_forward_pre_hook(partial(_ask, wanted))
+        try:
+            frame = next(frames)
+        finally:
+            asking.remove()
         # What came from an earlier document's keys says nothing of a new document.
         if budget is not None and request.n == 1 and frame.forwards_full:
             budget.saw(frame.context, perf_counter() - began)
@@ -240,6 +249,11 @@ class ModelBackend:
             pool=self._pool,
             graphed=self._graphed,
         )
+
+
+def _ask(wanted: Callable[[], bool], *forward: object) -> None:
+    if not wanted():
+        raise Unwanted
 
 
 def told(request: Infill) -> list[dict[str, str]] | None:

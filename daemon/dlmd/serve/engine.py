@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Hashable
+from functools import partial
 
 from dlmd.serve.board import Board
 from dlmd.serve.job import (
@@ -31,7 +32,13 @@ from dlmd.serve.job import (
 )
 from dlmd.serve.orders import Order, Orders
 from dlmd.serve.queue import Queue, adapter_of
-from dlmd.serve.resident import Backend, Description, LoadingUnwanted, Resident
+from dlmd.serve.resident import (
+    Backend,
+    Description,
+    LoadingUnwanted,
+    Resident,
+    Unwanted,
+)
 from dlmd.wire.protocol import (
     Code,
     Command,
@@ -224,6 +231,8 @@ class Engine:
             return
         try:
             frame = self._frame(job)
+        except Unwanted:
+            return  # whatever was said about it ends it now
         except Exception as error:
             self._finish(job, explained(job.request.id, error))
             return
@@ -244,11 +253,20 @@ class Engine:
             with self._changed:
                 self._queue.begin(job)
                 request = pinned(job.request, job.take_pins())
-            job.frames = self._resident.backend.infill(request)
+            job.frames = self._resident.backend.infill(
+                request, partial(self._wanted, job)
+            )
         pin = job.take_pin()
         frame = next(job.frames, None) if pin is None else job.frames.send(pin)
         assert frame is not None, "the backend ended without a final frame"
         return frame
+
+    def _wanted(self, job: Job) -> bool:
+        """Whether it goes on, as far as can be told without the lock."""
+        now = self._clock()
+        late = job.deadline is not None and job.deadline <= now
+        over = self._stop_at is not None and self._stop_at <= now
+        return not (late or over or job.ending is not None)
 
     def _sweep(self) -> bool:
         """Carry out what was asked for since the last step, and deadlines."""

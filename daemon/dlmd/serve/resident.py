@@ -36,7 +36,9 @@ class Description(TypedDict):
 class Backend(Protocol):
     """What computes. Called on the engine's thread only, except describe() and count().
 
-    The generator of `infill` may be sent a Pin instead of asked for the next frame.
+    The generator of `infill` may be sent a Pin instead of asked for the next frame. Where a
+    frame takes several forwards, as the first does while a length is searched, it asks
+    before each whether the request is still wanted, and raises Unwanted if not.
     `use_adapter` raises ValueError before it touches the weights; after any other exception
     they are lost. `use_model` says what load() will read next; ValueError where it cannot.
     """
@@ -48,7 +50,13 @@ class Backend(Protocol):
     def use_model(self, name: str) -> None: ...
     def use_adapter(self, name: str | None) -> None: ...
     def warm(self) -> str: ...
-    def infill(self, request: Infill) -> Generator[Frame, Pin | None, None]: ...
+    def infill(
+        self, request: Infill, wanted: Callable[[], bool]
+    ) -> Generator[Frame, Pin | None, None]: ...
+
+
+class Unwanted(Exception):
+    """Raised by a Backend's generator between two forwards."""
 
 
 class LoadingUnwanted(Exception):
