@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import typer
 from dlmd.cli import app
+from dlmd.profiles import PROFILES
 from dlmd.wire import messages
 
 REPO = Path(__file__).resolve().parent.parent
@@ -107,6 +108,17 @@ def test_the_flags_of_the_decoding_page_exist() -> None:
     named = set(re.findall(r"`(--[a-z-]+)", (REPO / "docs/decoding.md").read_text()))
     assert named
     assert named - flags(parse(["infill"])) == set()
+
+
+def test_the_models_page_has_the_table_of_models() -> None:
+    page = (REPO / "docs/models.md").read_text()
+    rows = re.findall(
+        r"^\| `(\S+)` \| (\S+|ships with dlmd) \| (\S+) \| (\d+) \|", page, re.M
+    )
+    assert rows == [
+        (p.name, p.repository or "ships with dlmd", p.licence, str(p.context))
+        for p in PROFILES.values()
+    ]
 
 
 def message_rows() -> Iterator[tuple[str, set[str]]]:
