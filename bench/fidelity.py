@@ -4,15 +4,17 @@
 
 Cuts holes from files in FOLDER (source or wheels, which the model must not have been trained
 on), gives each hole its true length, and decodes it by exact mode and by every plan. A plan
-is a mode (`quality`, `fast`) or settings of the cached decoder, as `PLANS` reads them. What
-was decoded is kept in the results file: started again, it goes on where it was. Agreement
-needs no quiet machine. Knows no clients and no daemon.
+is a mode (`quality`, `fast`), settings of the cached decoder, as `settings_of` reads them,
+or `exact-bfloat16`: exact mode in numbers of fewer bits. What was decoded is kept in the
+results file: started again, it goes on where it was. Agreement needs no quiet machine.
+Knows no clients and no daemon.
 """
 
 import argparse
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ from dlmd_finetune.evidence.statistics import paired_difference
 from torch import Tensor
 
 EXACT = "exact"
+HALVES = "exact-bfloat16"  # exact mode too, by weights and sums of fewer bits
 DOUBTFUL = 0.9  # tokens that exact mode committed with less confidence than this
 
 
@@ -45,6 +48,7 @@ DOUBTFUL = 0.9  # tokens that exact mode committed with less confidence than thi
 class Subject:
     """The model under test and what its results depend on besides the plan."""
 
+    folder: Path
     model: Dream
     tokenizer: Tokenizer
     profile: Profile
@@ -87,6 +91,7 @@ def open_subject(folder: Path, context: int, dtype: str = "float32") -> Subject:
         weights.update(file.read_bytes())
     profile = replace(for_folder(folder), context=context)
     return Subject(
+        folder=folder,
         model=load(folder, dtype=getattr(torch, dtype)),
         tokenizer=Tokenizer.load(folder),
         profile=profile,
@@ -101,15 +106,18 @@ def lay(subject: Subject, cut: Cut) -> tuple[Canvas, range]:
     return Canvas(tokens_BT, mask_id=subject.profile.mask_id), layout.holes[0]
 
 
+@lru_cache(maxsize=1)
+def in_halves(folder: Path) -> Dream:
+    return load(folder, dtype=torch.bfloat16)
+
+
 def decode(subject: Subject, cut: Cut, plan: str) -> Outcome:
     canvas, hole = lay(subject, cut)
-    decoder = denoise if plan == EXACT else denoise_cached
+    decoder = denoise if plan in (EXACT, HALVES) else denoise_cached
     states = decoder(
-        subject.model,
+        in_halves(subject.folder) if plan == HALVES else subject.model,
         canvas,
-        DecodeSettings(schedule="even")
-        if plan == EXACT
-        else settings_of(plan, cut.tokens),
+        settings_of(plan, cut.tokens),
         ending=NoPadding(pad_ids=subject.profile.pad_ids),
     )
     *_, last = states
@@ -126,6 +134,8 @@ def decode(subject: Subject, cut: Cut, plan: str) -> Outcome:
 def settings_of(plan: str, masks: int) -> DecodeSettings:
     """A mode's own settings, or `field=value,field=value` of `DecodeSettings`;
     `per_step=2` stands for the number of steps that commit two tokens each."""
+    if plan in (EXACT, HALVES):
+        return DecodeSettings(schedule="even")
     if plan in MODES:
         return InfillSettings(mode=plan).decoding(masks=masks)
     known = {field.name for field in fields(DecodeSettings)}
@@ -166,7 +176,9 @@ def rows_of(
     """One row for each hole, decoded now or on an earlier day."""
     for cut in cuts:
         # By what a mode means today: its name alone would find what it meant earlier.
-        how = plan if plan == EXACT else str(settings_of(plan, cut.tokens))
+        how = plan
+        if plan not in (EXACT, HALVES):
+            how = str(settings_of(plan, cut.tokens))
         place = [cut.path, len(cut.before), cut.text]
         key = key_of(subject.digest, subject.profile.context, place, how)
         if key not in ledger.rows:
@@ -263,10 +275,12 @@ def main() -> None:
         "--holes", type=int, nargs=3, default=(520, 440, 44), metavar="N",
         help="of 1-8, 9-32 and 33-128 tokens",
     )  # fmt: skip
-    parser.add_argument("--plans", nargs="*", default=[])
+    parser.add_argument("--first", type=int, help="only so many of these holes")
+    parser.add_argument("--plans", nargs="*", default=["quality", "fast"])
     given = parser.parse_args()
     subject = open_subject(given.model, given.context, given.dtype)
     cuts = cut_holes(given.folder, subject.tokenizer, given.holes, given.seed)
+    cuts = cuts[: given.first]
     lengths = ", ".join(f"{low}-{high}" for low, high in BUCKETS)
     print(
         f"{len(cuts)} holes of {lengths} tokens from {len({cut.path for cut in cuts})} files, "
