@@ -30,7 +30,7 @@ from pathlib import Path
 from dlmd.profiles import EMBEDDED_FOLDER, PROFILES, Shape
 from dlmd.serve.manifest import Sizes, parameters, tensors
 
-SHARD = 4_000_000_000  # bytes
+SHARD = 2_000_000_000  # bytes; writing takes twice that of memory
 POOL = 1 << 25  # random numbers, used again and again: every tensor starts elsewhere
 EVERY_S = 0.01
 

@@ -224,6 +224,10 @@ def test_status_and_stop_over_the_life_of_a_daemon(home: Home) -> None:
             [b"loading", b"dlmd fake on none"],
         )
         assert f"pid {daemon.pid}\n".encode() in loading.out
+        while not (told := re.search(rb"\d of .* [MG]B, \d+ s left", loading.out)):
+            loading = home.run("status")
+            assert loading.code == 4
+        assert told
         assert home.run("stop").out == f"stopped process {daemon.pid}\n".encode()
         assert daemon.wait(10) == 0
     assert home.run("status").out == b"stopped\n"
