@@ -23,6 +23,7 @@ COLUMNS = (
 def lines_of(model: Path, given: argparse.Namespace) -> list[str]:
     subject = open_subject(model, given.context, given.dtype)
     cuts = cut_holes(given.folder, subject.tokenizer, given.holes, given.seed)
+    cuts = cuts[: given.first]
     depth = subject.model.config.num_hidden_layers
     lines = []
     with open_ledger(given.out / f"depth-{subject.digest}.jsonl", wait=False) as ledger:
@@ -60,6 +61,7 @@ def main() -> None:
         "--holes", type=int, nargs=3, default=(100, 100, 50), metavar="N",
         help="of 1-8, 9-32 and 33-128 tokens",
     )  # fmt: skip
+    parser.add_argument("--first", type=int, help="only so many of these holes")
     parser.add_argument("--plans", nargs="*", default=["quality", "fast"])
     given = parser.parse_args()
     table = [" | ".join(COLUMNS), " | ".join("---" for _ in COLUMNS)]
