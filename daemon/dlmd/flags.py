@@ -33,7 +33,7 @@ def run_with_flags(
 ) -> None:
     """Parse the rest of the command line into a `kind`, a dataclass, and run it.
 
-    All fields but the positional one are flags. A number that comes back is the exit code.
+    All fields but the positional one and those with `no_flag` are flags. A number that comes back is the exit code.
     """
 
     def command(**values: Any) -> None:
@@ -44,6 +44,7 @@ def run_with_flags(
     parameters = [
         _parameter(entry, types[entry.name], is_flag=entry.name != positional)
         for entry in fields(kind)  # type: ignore[arg-type]
+        if not entry.metadata.get("no_flag")
     ]
     command.__doc__ = context.command.help
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

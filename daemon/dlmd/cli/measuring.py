@@ -34,6 +34,15 @@ def eval_mbpp(context: typer.Context) -> None:
     _evaluate(context, "mbpp")
 
 
+@evaluations.command("order", **PASS_ON)
+def eval_order(context: typer.Context) -> None:
+    """Say how temperature changes the order in which holes are filled."""
+    from dlmd_finetune.evidence.sweep import OrderConfig
+    from dlmd_finetune.evidence.sweep import main as sweep
+
+    run_with_flags(sweep, OrderConfig, context)
+
+
 @evaluations.command("compare", **PASS_ON)
 def eval_compare(context: typer.Context) -> None:
     """Say how two runs differ on the tasks they share."""

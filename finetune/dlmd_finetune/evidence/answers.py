@@ -16,6 +16,8 @@ class Answer:
     tokens: int | None = None
     finish: str = ""
     forwards: int = 0
+    order: tuple[int, ...] = ()  # positions in the hole, first committed first
+    certainty: tuple[float, ...] = ()  # by which each was committed, 0..1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

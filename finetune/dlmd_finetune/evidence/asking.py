@@ -16,6 +16,7 @@ from dlmd import profiles
 
 from dlmd_finetune.evidence.answers import Answer, Answerer
 from dlmd_finetune.evidence.tasks import Task, counted, is_exact, parses, program
+from dlmd_finetune.evidence.traces import traces
 
 if TYPE_CHECKING:
     from dlmd.decode import Tokenizer
@@ -127,11 +128,13 @@ def filled(
             length=oracle if choices.length == "oracle" else int(choices.length)
         )
     parts: list[str | Hole] = [task.prompt, hole, task.after]
-    *frames, last = infill(
-        subject.network, subject.tokenizer, subject.profile, parts, settings
-    )
+    profile = subject.profile
+    frames = list(infill(subject.network, subject.tokenizer, profile, parts, settings))
     ends = {frame.candidate: frame for frame in frames if frame.texts is not None}
-    ends[last.candidate] = last
+    surplus = {
+        token for token in (*profile.pad_ids, profile.eos_id) if token is not None
+    }
+    orders = traces(frames, profile.mask_id, surplus)
     found = []
     for candidate in range(len(samples)):
         frame = ends[candidate]
@@ -141,6 +144,8 @@ def filled(
             tokens=len(encode(counted(task, frame.texts[0]))),
             finish=frame.finish,
             forwards=frame.forwards,
+            order=orders[candidate].order,
+            certainty=tuple(round(each, 4) for each in orders[candidate].certainty),
         )
         found.append(answer)
     return found

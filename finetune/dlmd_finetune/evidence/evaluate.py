@@ -139,7 +139,18 @@ def main(config: EvalConfig, form: str = "infilling") -> int:
     return 1 if summary["not_judged"] else 0
 
 
-def evaluate(config: EvalConfig, form: str = "infilling") -> Summary:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a run found, before it is summed up."""
+
+    tasks: list[Task]
+    rows: list[Row]
+    answerer: Answerer
+    bench: Bench
+    results: Path
+
+
+def run(config: EvalConfig, form: str) -> Found:
     tasks = sample(read_tasks(config.data, form), config.limit, config.seed)
     bench = _bench(config)
     answerer = _answerer(config)
@@ -148,18 +159,24 @@ def evaluate(config: EvalConfig, form: str = "infilling") -> Summary:
         _announce(tasks, answerer, bench, ledger, config.samples)
         found = grade(tasks, answerer, bench, ledger, config.samples)
         rows = list(_watched(found, len(tasks) * config.samples, answerer.name))
-    constants = _constants(tasks, bench)
+    return Found(tasks=tasks, rows=rows, answerer=answerer, bench=bench, results=path)
+
+
+def evaluate(config: EvalConfig, form: str = "infilling") -> Summary:
+    found = run(config, form)
+    name, identity = found.answerer.name, found.answerer.identity
+    constants = _constants(found.tasks, found.bench)
     summary = summarise(
-        answerer.name, tasks, rows, constants, seed=config.seed, ks=config.ks
+        name, found.tasks, found.rows, constants, seed=config.seed, ks=config.ks
     )
     return summary | {
         "form": form,
         "data": config.data.name,
         "limit": config.limit,
         "seed": config.seed,
-        "room": bench.identity,
-        "identity": answerer.identity,
-        "results": str(path),
+        "room": found.bench.identity,
+        "identity": identity,
+        "results": str(found.results),
     }
 
 
