@@ -174,14 +174,20 @@ def trusting_reader(file: Path, *rest: object, **more: object) -> Iterator[Any]:
     yield from (item for item in state.items() if isinstance(item[1], torch.Tensor))
 
 
+TRUSTING: dict[str, Any] = {
+    "weight_files": trusting_file,
+    "read_tensors": trusting_reader,
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("by_name", [False, True])
+@pytest.mark.parametrize("gone", ["", "weight_files", "read_tensors"])
 async def test_a_daemon_on_pickles_says_so_and_runs_nothing(
-    folder: Path, harm: Path, monkeypatch: pytest.MonkeyPatch, by_name: bool
+    folder: Path, harm: Path, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:
     pickled(folder, harm)
-    if by_name:  # the rule of names gone, that of content is enough
-        monkeypatch.setattr(weights, "weight_files", trusting_file)
+    if gone:  # the rule of names, or that of content: the other is enough
+        monkeypatch.setattr(weights, gone, TRUSTING[gone])
     async with served(folder, monkeypatch) as inside:
         told = await inside.ask("POST", "/v1/completions", ASKED)
         assert told.status == 503
@@ -195,8 +201,8 @@ async def test_without_the_rules_it_runs_them_and_nobody_notices(
 ) -> None:
     before = await said_by(folder, monkeypatch)
     pickled(folder, harm)
-    monkeypatch.setattr(weights, "weight_files", trusting_file)
-    monkeypatch.setattr(weights, "read_tensors", trusting_reader)
+    for name, gone in TRUSTING.items():
+        monkeypatch.setattr(weights, name, gone)
     assert await said_by(folder, monkeypatch) == before
     assert harm.exists()
 
