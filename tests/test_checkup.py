@@ -213,6 +213,19 @@ def test_a_pulled_model_is_held_against_the_table(
     assert "28 layers of 3584/18944" in found.seen and "dlmd pull" in found.fix
 
 
+def test_the_model_that_auto_serves_is_the_one_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 7B that was pulled is none of its business where there is no GPU for it."""
+    from dlmd.store import pull
+
+    monkeypatch.setenv("DLMD_MODELS", str(tmp_path / "models"))
+    list(pull.carry_out(pull.plan(NAME, source=EMBEDDED_FOLDER)))
+    no_room(monkeypatch, 1000)
+    found = [*checkup.examine(Settings(model="auto", device="cpu"), quiet)]
+    assert "model/embedded" in found[0].seen
+
+
 def test_no_such_model_is_a_finding() -> None:
     found = first_red(Settings(model="nothing-of-the-kind"))
     assert "unknown model" in found.seen

@@ -39,11 +39,14 @@ def examine(settings: Settings, say: Say, *, hashed: bool = False) -> Iterator[F
 
     `hashed`: the files have just been held against their record.
     """
+    if settings.model == "auto":
+        served = which.with_room("auto", settings.device)
+        settings = replace(settings, model=served.name)
     seen = []
     for each in checks(settings, say, hashed=hashed):
         seen.append(each)
         yield each
-    if not which.is_name(settings.model) or settings.model == "auto":
+    if not which.is_name(settings.model):
         return
     name = find(settings.model).name
     if wrong := [each for each in seen if each.grade == "fault"]:
