@@ -210,14 +210,18 @@ class Says:
 
     def __init__(self, token: int, like: Dream) -> None:
         self.token, self.like = token, like
+        self.config = like.config
+
+    def new_cache(self, **room: Any) -> Any:
+        return self.like.new_cache(**room)
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         return self.like.parameters()
 
     def __call__(
-        self, tokens_BT: torch.Tensor, valid_BT: None = None, *, rows_N: torch.Tensor
+        self, tokens_BT: torch.Tensor, *_: Any, rows_N: torch.Tensor, **how: Any
     ) -> torch.Tensor:
-        logits_NV = torch.zeros(len(rows_N), self.like.config.vocab_size)
+        logits_NV = torch.zeros(len(rows_N), self.config.vocab_size)
         logits_NV[:, self.token] = 9.0
         return logits_NV
 

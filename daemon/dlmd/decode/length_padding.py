@@ -39,16 +39,12 @@ class Padding:
     def begin(
         self, model: Dream, canvas: Canvas, holes: Sequence[range]
     ) -> tuple[Canvas, tuple[range, ...]]:
-        own = [hole in self.holes for hole in holes]
+        short = [hole for hole in self.holes if len(hole) <= TRIED]
+        lengths, canvas = tried(model, canvas, short, self.pad_ids)
+        own = [hole in self.holes and hole not in lengths for hole in holes]
         found = tuple(holes)
-        for k in range(len(found)):
-            if not own[k] or len(found[k]) > TRIED:
-                continue
-            length, canvas = tried(model, canvas, found[k], self.pad_ids)
-            if length is not None:
-                own[k] = False
-                lengths = {found[k]: length}
-                canvas, found = shortened(canvas, lengths), shifted(found, lengths)
+        if lengths:
+            canvas, found = shortened(canvas, lengths), shifted(holes, lengths)
         ends = [hole for hole, mine in zip(found, own, strict=True) if mine]
         self.rules = EndsAtPadding(ends, self.pad_ids, canvas) if ends else None
         return canvas, found
