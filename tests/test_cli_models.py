@@ -266,6 +266,17 @@ def test_a_model_that_fails_its_check_stays_on_the_disk_and_out_of_use(
     assert automatic.candidate() == NAME
 
 
+def test_a_check_that_was_broken_off_is_made_up_for_by_the_next_pull(
+    home: Home, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dlmd(home, hub, "pull", NAME, "--yes").code == 0
+    monkeypatch.setenv("DLMD_MODELS", str(home.folder / "models"))
+    shelf.doubt(NAME, "not tried yet")
+    done = dlmd(home, hub, "pull", NAME)
+    assert (done.code, shelf.doubted(NAME)) == (0, "")
+    assert "serve it with" in done.out.decode()
+
+
 def test_what_is_no_tensor_is_found_without_reading_on(home: Home) -> None:
     done = pulled_beside(home, release(), *DLMD, "serve")
     assert done.code == 1 and "!!  files:" in done.out.decode()

@@ -44,6 +44,7 @@ def pull(
     """
     from dlmd import ask
     from dlmd.store import pull as store
+    from dlmd.store import shelf
     from dlmd.wire import discovery
 
     plan = store.plan(
@@ -54,14 +55,15 @@ def pull(
     )
     if plan.missing and not (yes or plan.agreed):
         _ask(plan)
+    fresh = bool(plan.missing or shelf.doubted(plan.profile.name))
     _follow(plan)
     print(f"{plan.profile.name} is here, revision {plan.offer.revision[:12]}")
-    if not _sound(plan.profile.name, fresh=bool(plan.missing)):
+    if not _sound(plan.profile.name, fresh=fresh):
         raise ValueError(
             f"{plan.profile.name} fails its check and is not put to use; its files stay: "
             f"`dlmd doctor --model {plan.profile.name}` checks it again"
         )
-    if plan.missing:
+    if fresh:
         print(ask.hand_over(plan.profile.name, discovery.read()))
 
 
