@@ -259,6 +259,19 @@ def test_with_room_for_half_of_it_it_is_tried_in_eight_bits(
     assert found.settings.quantise == "int8" and found.seen.endswith("in int8")
 
 
+def test_a_model_that_float32_has_no_room_for_is_held_as_it_is_in_its_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    no_room(monkeypatch, 20_000_000)
+    settings = Settings(model="embedded", device="cpu", first_state_ms=0.0)
+    found = checkup.fits(settings)
+    assert isinstance(found, checkup.Fitting)
+    assert found.settings.quantise == "none" and found.seen.startswith("0.01 GB wanted")
+    backend = ModelBackend(settings)
+    backend.load(lambda done, total: None)
+    assert backend.dtype == "bfloat16"
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     yield Home(tmp_path)

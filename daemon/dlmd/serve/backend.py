@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from dlmd.profiles import Profile
-from dlmd.serve import which
+from dlmd.serve import room, which
 from dlmd.serve.budget import Budget, measured
 from dlmd.serve.engine import Description
 from dlmd.serve.job import Frame
@@ -98,6 +98,8 @@ class ModelBackend:
         dtype = None if named == "auto" else getattr(torch, named)
         if self.device == "cpu":
             cpu.keep_freed_memory()
+            if dtype is None and room.tight(self.weigh()):
+                dtype = torch.bfloat16  # however fast the other would be
         on_cpu = cpu.choose(config, dtype) if self.device == "cpu" else None
         dtype = on_cpu.dtype if on_cpu else dtype or torch.bfloat16
         self.dtype = str(dtype).removeprefix("torch.")

@@ -12,6 +12,8 @@ from dlmd.serve import which
 from dlmd.settings import Settings
 from dlmd.store.automatic import EIGHT_BITS
 
+FLOAT32 = 2.0  # of the bfloat16 in the file
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
@@ -37,14 +39,23 @@ def need(chosen: Settings) -> Need:
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     picked = cuda.choose(chosen.device)
     on_card = cuda.memory(picked)
-    share = 2.0 if picked == "cpu" else 1.0  # float32 is twice the bf16 of the file
+    share = 1.0
+    twice = picked == "cpu" and chosen.dtype == "auto" and not tight(weights)
     if chosen.quantise != "none":
         share = EIGHT_BITS
+    elif twice or chosen.dtype == "float32":
+        share = FLOAT32
     return Need(
         bytes=int(weights * (share + 0.1)),
         free=_free_memory() if on_card is None else on_card.free,
         where="memory" if on_card is None else f"the memory of {picked}",
     )
+
+
+def tight(weights: int) -> bool:
+    """Whether there is no room to hold these bytes of bfloat16 in float32."""
+    free = _free_memory()
+    return free is not None and weights * (FLOAT32 + 0.1) > free
 
 
 def _free_memory() -> int | None:
