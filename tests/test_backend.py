@@ -97,7 +97,7 @@ def test_every_hole_is_filled_and_states_lead_to_the_result(bench: Bench) -> Non
         hole(length=5),
         "\n",
     ]
-    end = bench.ask(request("two holes", *parts))
+    end = bench.ask(request("two holes", *parts, mode="exact"))
     states = [m for m in bench.said if isinstance(m, State)]
     assert states[-1].holes == [[text] for text in end.candidates[0].holes]
     assert end.usage.forwards_full == end.usage.steps == 8
@@ -200,7 +200,8 @@ async def test_the_daemon_answers_while_it_loads_and_then_fills(
         answers = [message async for message in stream]
     assert isinstance(answers[0], State)
     assert isinstance(answers[-1], Result)
-    assert answers[-1].usage.forwards_full == 6
+    usage = answers[-1].usage
+    assert usage.steps == 6 and usage.forwards_cached > 0  # quality, unless asked
 
 
 @pytest.mark.slow

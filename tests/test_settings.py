@@ -21,7 +21,7 @@ def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None
     env |= {"DLMD_MODEL": "env", "DLMD_DEVICE": "cuda"}
     settings = load({"model": "flag", "device": None}, env)
     assert (settings.model, settings.device) == ("flag", "cuda")
-    assert (settings.temperature, settings.mode) == (1.0, "exact")
+    assert (settings.temperature, settings.mode) == (1.0, "quality")
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,11 @@ class Settings:
         default=False, metadata={"help": "Never start a daemon on demand."}
     )
     mode: Mode = field(
-        default="exact",
-        metadata={"help": "How to decode; exact is the published decoder."},
+        default="quality",
+        metadata={
+            "help": "How to decode: exact is the published decoder, quality gives nearly "
+            "always the same text sooner, fast commits several tokens at once."
+        },
     )
     dtype: Dtype = field(
         default="auto",
