@@ -286,3 +286,11 @@ def test_settings_out_of_bounds(wrong: dict[str, Any], said: str) -> None:
 def test_a_bad_request_shows_at_the_call(tiny: Setup) -> None:
     with pytest.raises(ValueError, match="no hole"):
         infill(tiny.model, tiny.tokenizer, tiny.profile, ["text"], InfillSettings())
+
+
+def test_quality_looks_again_at_near_ties_or_where_it_draws_by_tokens() -> None:
+    sure = InfillSettings(mode="quality").decoding(masks=32)
+    drawn = InfillSettings(mode="quality", temperature=0.5).decoding(masks=32)
+    assert (sure.doubt, sure.refresh_share) == (0.05, None)
+    assert (drawn.doubt, drawn.refresh_share) == (None, 0.25)
+    assert sure.reach == drawn.reach == 32
