@@ -64,7 +64,7 @@ def plan_of(settings: DecodeSettings) -> Plan:
 
 def common_plans() -> list[DecodeSettings]:
     """What requests ask for that choose nothing but a mode, or a number of steps."""
-    modes = [InfillSettings(mode=mode) for mode in MODES]
+    modes = [InfillSettings(mode=m, steps=s) for s in (None, 8) for m in MODES]
     return [mode.decoding(masks=32) for mode in modes if mode.cached]
 
 
