@@ -10,7 +10,7 @@ NOTHING = {"DLMD_CONFIG_DIR": "/nonexistent"}
 
 
 def test_nothing_set() -> None:
-    assert read(None, NOTHING) == (Options(mode="exact", temperature=0.0), [])
+    assert read(None, NOTHING) == (Options(mode="quality", temperature=0.0), [])
     assert read({}, NOTHING) == read(None, NOTHING)
 
 
@@ -52,7 +52,7 @@ def test_the_users_settings_stand_where_the_editor_is_silent(tmp_path: Path) -> 
 def test_broken_settings_do_not_stop_the_server(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("mode = [")
     options, [complaint] = read(None, {"DLMD_CONFIG_DIR": str(tmp_path)})
-    assert options == Options(mode="exact", temperature=0.0)
+    assert options == Options(mode="quality", temperature=0.0)
     assert "not valid TOML" in complaint and complaint.endswith("in force")
 
 
@@ -73,4 +73,4 @@ def test_a_value_without_sense_is_named_and_left_out(
 ) -> None:
     options, [complaint] = read(raw, NOTHING)
     assert sentence in complaint
-    assert options == Options(mode="exact", temperature=0.0)
+    assert options == Options(mode="quality", temperature=0.0)
