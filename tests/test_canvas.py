@@ -245,3 +245,17 @@ def test_any_bytes_draw_as_valid_text(ids: list[int]) -> None:
     assert ids.count(MASK) <= masks <= len(ids)
     for piece in pieces:
         assert piece if isinstance(piece, int) else piece.encode("utf-8")
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+def test_the_model_sees_line_ends_and_a_start_as_it_learnt_them(
+    end: str, mark: str
+) -> None:
+    def tokens(end: str, mark: str) -> object:
+        lines = f"{mark}def f(a):{end}    return ", f"{end}{end}x = 1{end}"
+        between = f"{end}b ="
+        hole, typed = Hole(length=3), Hole(length=9, initial=f"a{end}")
+        return lay_out([lines[0], hole, between, typed, lines[1]], DREAM, PROFILE)
+
+    assert tokens(end, mark) == tokens("\n", "")

@@ -16,6 +16,7 @@ from dlmd.decode.tokenizer import Tokenizer, refuse_half_characters
 from dlmd.profiles import Profile
 
 DEFAULT_MASKS = 32
+BOM = "\ufeff"
 # Beyond so many characters a token between two holes, encoding them would be wasted.
 MOST_CHARACTERS = 64
 
@@ -120,7 +121,7 @@ def lay_out(
     filled: list[tuple[list[int], int]] = []  # (fixed tokens, masks after them)
     gaps = iter(inner)
     for hole in (part for part in parts if isinstance(part, Hole)):
-        start = tokenizer.encode(hole.initial or "")
+        start = tokenizer.encode(as_learnt(hole.initial or ""))
         size = hole.size or len(start) + DEFAULT_MASKS
         between = encode_between(next(gaps), tokenizer, profile) if filled else []
         filled.append((between + start, max(0, size - len(start))))
@@ -157,8 +158,14 @@ def around_holes(parts: Sequence[Part]) -> tuple[str, list[str], str]:
             texts[-1].append(part)
     if len(texts) == 1:
         raise ValueError("the request has no hole; put at least one where text belongs")
-    first, *inner, last = ("".join(pieces) for pieces in texts)
-    return first, inner, last
+    first, *inner, last = (as_learnt("".join(pieces)) for pieces in texts)
+    return first.removeprefix(BOM), inner, last
+
+
+def as_learnt(text: str) -> str:
+    """Line ends as they were in training; with others a model writes nonsense. Who asked
+    puts the document's own into the fill."""
+    return text.replace("\r\n", "\n")
 
 
 def encode_between(text: str, tokenizer: Tokenizer, profile: Profile) -> list[int]:

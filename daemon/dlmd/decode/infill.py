@@ -15,7 +15,15 @@ import torch
 from torch import Generator
 
 from dlmd.decode.cached import denoise_cached
-from dlmd.decode.canvas import Canvas, Hole, Part, Pieces, draw_pieces, lay_out
+from dlmd.decode.canvas import (
+    Canvas,
+    Hole,
+    Part,
+    Pieces,
+    as_learnt,
+    draw_pieces,
+    lay_out,
+)
 from dlmd.decode.chat import ends_of, lay_out_chat
 from dlmd.decode.graphed import Graphed, denoise_graphed
 from dlmd.decode.length import Lengths, lengths_of
@@ -90,7 +98,10 @@ def infill(
     document = Document(
         holes=layout.holes,
         spans=tuple(
-            range(max(0, masks.start - len(tokenizer.encode(initial))), masks.stop)
+            range(
+                max(0, masks.start - len(tokenizer.encode(as_learnt(initial)))),
+                masks.stop,
+            )
             for masks, initial in zip(layout.holes, initials, strict=True)
         ),
         initials=initials,
@@ -182,7 +193,7 @@ def pinned(canvas: Canvas, document: Document, pin: Pin) -> tuple[Document, Canv
     k = checked(pin, len(document.holes)).hole
     if all(text.startswith(pin.text) for text in starts(canvas, document, k)):
         return document, canvas
-    ids = document.tokenizer.encode(pin.text)
+    ids = document.tokenizer.encode(as_learnt(pin.text))
     canvas, rest = written(canvas, document.spans[k], ids)
     holes, initials = list(document.holes), list(document.initials)
     holes[k], initials[k] = rest, pin.text
