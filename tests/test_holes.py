@@ -142,3 +142,38 @@ def test_what_would_never_end_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="pipe is no regular file; give one"):
         from_file(f"{tmp_path / 'pipe'}:1", None)
+
+
+def filled(path: Path) -> Document:
+    return from_file(f"{path}:1", None)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "f.py"
+    path.write_bytes(b"a = \n")
+    return path
+
+
+def test_a_write_protected_file_is_left_alone(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may write anywhere, so the kernel's answer is given here.
+    monkeypatch.setattr("dlmd.holes.os.access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(ValueError, match="is write-protected; it is unchanged"):
+        write_back(filled(file), "a = 1\n")
+    assert file.read_bytes() == b"a = \n"
+
+
+def test_a_file_with_two_names_is_not_parted(file: Path, tmp_path: Path) -> None:
+    os.link(file, tmp_path / "other")
+    with pytest.raises(ValueError, match="2 hard links"):
+        write_back(filled(file), "a = 1\n")
+    assert (tmp_path / "other").read_bytes() == file.read_bytes() == b"a = \n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_keeps_its_owner(file: Path) -> None:
+    os.chown(file, 65534, 65534)
+    write_back(filled(file), "a = 1\n")
+    assert (file.stat().st_uid, file.stat().st_gid) == (65534, 65534)

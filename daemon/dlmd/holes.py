@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +101,17 @@ def write_back(document: Document, text: str) -> None:
     assert document.path is not None
     # A link keeps pointing where it does; what it points at is replaced.
     path = Path(os.path.realpath(document.path))
-    mode = path.stat().st_mode
+    was = path.stat()
+    if not os.access(path, os.W_OK):
+        raise ValueError(
+            f"{document.path} is write-protected; it is unchanged: `chmod u+w` it, or copy "
+            "the fill from the output without --write"
+        )
+    if was.st_nlink > 1:
+        raise ValueError(
+            f"{document.path} has {was.st_nlink} hard links, and a new file would part them; "
+            "it is unchanged: copy the fill from the output without --write"
+        )
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
     except OSError as failure:
@@ -109,7 +120,9 @@ def write_back(document: Document, text: str) -> None:
         ) from failure
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode & 0o7777)
+            with suppress(PermissionError):  # then it becomes the writer's
+                os.fchown(file.fileno(), was.st_uid, was.st_gid)
+            os.fchmod(file.fileno(), was.st_mode & 0o7777)
             file.write(text.encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
