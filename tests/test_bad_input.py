@@ -89,7 +89,8 @@ def test_numbers_out_of_bounds_name_the_bound(home: Home) -> None:
             home.run("infill", "f.py:1", "--tokens", "9999"), "length was 9999", "1024"
         )
         refused(
-            home.run("infill", "f.py:1", "--temperature", "-1"), "temperature was -1.0"
+            home.run("infill", "f.py:1", "--temperature", "-1"),
+            "--temperature is -1, expected",
         )
         refused(
             home.run("infill", "f.py:1", "--steps", "2", "--tokens-per-step", "2"),

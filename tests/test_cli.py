@@ -343,7 +343,7 @@ def test_weights_that_left_come_back_with_progress_to_see(home: Home) -> None:
 @pytest.mark.slow
 def test_serve_takes_the_keep_alive_of_a_flag(home: Home) -> None:
     tiny_model_folder(home.folder / "model")
-    assert "is no duration" in home.run("serve", "--keep-alive", "soon").err
+    assert "expected a time such as" in home.run("serve", "--keep-alive", "soon").err
     with home.daemon(*DLMD, "serve", "--model", "model", "--keep-alive", "0"):
         assert home.run("infill", "f.py:3", "--tokens", "2").code == 0
         while json.loads(home.run("ps", "--json").out)["phase"] != "idle":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from dlmd.settings import FIELDS, Settings, config_file, load
+from dlmd.wire.duration import seconds
 
 
 def config(tmp_path: Path, text: str) -> dict[str, str]:
@@ -49,6 +50,12 @@ def test_optional_number_from_the_environment(tmp_path: Path) -> None:
         ("model = 3", "model is 3, expected a string"),
         ("device = 'tpu'", "device is 'tpu', expected auto, cpu, mps, cuda or a card"),
         ("[server]\nport = 1", "unknown key 'server'"),
+        ("keep_alive = 'soon'", "keep_alive is 'soon', expected a time such as"),
+        ("http = '0.0.0.0:80'", "http is '0.0.0.0:80', expected 127.0.0.1 and a port"),
+        ("temperature = 99", "temperature is 99, expected a number from 0 to 10"),
+        ("tokens_per_step = -4", "tokens_per_step is -4, expected a number from 0.1"),
+        ("first_state_ms = -4", "first_state_ms is -4, expected a number from 0"),
+        ("top_p = nan", "top_p is nan, expected a number from 0.0001 to 1"),
         ("model = ", "is not valid TOML"),
     ],
 )
@@ -110,3 +117,11 @@ def test_a_device_may_be_one_card(device: str) -> None:
 def test_a_wrong_device_names_what_there_is(device: str) -> None:
     with pytest.raises(ValueError, match=r"--device is .*expected auto, cpu, mps"):
         load({"device": device}, {})
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "300", "10m", "1h30m", "-5m", "1.5s", "20ms"]
+)
+def test_a_time_that_the_daemon_understands_is_taken(text: str) -> None:
+    assert load({"keep_alive": text}, {}).keep_alive == text
+    assert seconds(text) >= 0

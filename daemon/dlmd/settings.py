@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import platformdirs
 
@@ -19,6 +19,16 @@ Device = Annotated[
     str,
     re.compile(r"auto|cpu|mps|cuda(:\d+)?"),
     "auto, cpu, mps, cuda or a card such as cuda:1",
+]
+Loopback = Annotated[
+    str,
+    re.compile(r"(127\.0\.0\.1|localhost|\[::1\]):\d{1,5}"),
+    "127.0.0.1 and a port up to 65535, such as 127.0.0.1:8012",
+]
+Duration = Annotated[
+    str,
+    re.compile(r"-?(\d+(\.\d+)?|(\d+(\.\d+)?(ms|s|m|h))+)"),
+    'a time such as "10m", "0" (at once) or "-1" (for ever)',
 ]
 Mode = Literal["exact", "quality", "fast"]
 Quantise = Literal["none", "int8", "fp8"]
@@ -59,13 +69,13 @@ class Settings:
             "help": "A daemon elsewhere: ssh://host, unix:///path or a local URL."
         },
     )
-    http: str | None = field(
+    http: Loopback | None = field(
         default=None,
         metadata={
             "help": "Listen on 127.0.0.1:PORT as well, with a token, for other plugins."
         },
     )
-    keep_alive: str = field(
+    keep_alive: Duration = field(
         default="30m",
         metadata={
             "help": "How long idle weights stay on the device: 10m, 0 or -1 (for ever)."
@@ -99,20 +109,30 @@ class Settings:
         default=150.0,
         metadata={
             "help": "How soon the first state should come: a slower machine sees less of a "
-            "document. 0: always all that the model can see."
+            "document. 0: always all that the model can see.",
+            "bounds": (0.0, 60_000.0),
         },
     )
     tokens_per_step: float | None = field(
         default=None,
-        metadata={"help": "Tokens committed at a step; more is faster and worse."},
+        metadata={
+            "help": "Tokens committed at a step; more is faster and worse.",
+            "bounds": (0.1, 1024.0),
+        },
     )
     temperature: float = field(
         default=0.0,
-        metadata={"help": "0 takes the likeliest token; above it, tokens are drawn."},
+        metadata={
+            "help": "0 takes the likeliest token; above it, tokens are drawn.",
+            "bounds": (0.0, 10.0),
+        },
     )
     top_p: float | None = field(
         default=None,
-        metadata={"help": "Draw only from the likeliest tokens of this total share."},
+        metadata={
+            "help": "Draw only from the likeliest tokens of this total share.",
+            "bounds": (0.0001, 1.0),
+        },
     )
 
 
@@ -141,7 +161,7 @@ def load(
         f"flags without a setting: {given.keys() - FIELDS.keys()}"
     )
     for name, value in given.items():
-        _checked(value, _TYPES[name], f"--{name.replace('_', '-')}")
+        _checked(name, value, f"--{name.replace('_', '-')}")
     return Settings(**{**_from_file(config_file(env)), **_from_env(env), **given})
 
 
@@ -159,7 +179,7 @@ def _from_file(path: Path) -> dict[str, Any]:
             raise ValueError(
                 f"{path}: unknown key {key!r}; known keys are {', '.join(FIELDS)}"
             )
-        table[key] = _checked(value, _TYPES[key], f"{path}: {key}")
+        table[key] = _checked(key, value, f"{path}: {key}")
     return table
 
 
@@ -168,8 +188,8 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     for name in FIELDS:
         variable = f"DLMD_{name.upper()}"
         if variable in env:
-            kind = _TYPES[name]
-            found[name] = _checked(_parsed(env[variable], kind), kind, variable)
+            text = _parsed(env[variable], _required(_TYPES[name]))
+            found[name] = _checked(name, text, variable)
     return found
 
 
@@ -177,7 +197,7 @@ def _parsed(text: str, kind: Any) -> object:
     """Text of the environment as the value it stands for; itself when it stands for none."""
     if kind is bool:
         return _WORDS.get(text.strip().casefold(), text)
-    if float in (kind, *get_args(kind)):
+    if kind is float:
         try:
             return float(text)
         except ValueError:
@@ -185,7 +205,8 @@ def _parsed(text: str, kind: Any) -> object:
     return text
 
 
-def _checked(value: Any, kind: Any, where: str) -> Any:
+def _checked(name: str, value: Any, where: str) -> Any:
+    kind = _required(_TYPES[name])
     if get_origin(kind) is Annotated:
         kind, pattern, expected = get_args(kind)
         if isinstance(value, kind) and not pattern.fullmatch(value):
@@ -195,17 +216,25 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
         if value in choices:
             return value
         raise ValueError(f"{where} is {value!r}, expected {_listed(choices)}")
-    wanted = next(
-        part for part in (get_args(kind) or (kind,)) if part is not type(None)
-    )
-    assert isinstance(kind, (type, UnionType))
-    if wanted is float and type(value) is int:
-        return float(value)
+    if kind is float and type(value) is int:
+        value = float(value)
     # type(), not isinstance: true is an int in Python, and no number to a user.
-    if type(value) is wanted:
-        return value
-    names = {str: "a string", bool: "true or false", float: "a number"}
-    raise ValueError(f"{where} is {value!r}, expected {names[wanted]}")
+    if type(value) is not kind:
+        names = {str: "a string", bool: "true or false", float: "a number"}
+        raise ValueError(f"{where} is {value!r}, expected {names[kind]}")
+    least, most = FIELDS[name].metadata.get("bounds", (value, value))
+    if not least <= value <= most:
+        raise ValueError(
+            f"{where} is {value:g}, expected a number from {least:g} to {most:g}"
+        )
+    return value
+
+
+def _required(kind: Any) -> Any:
+    """The type of a value that is there."""
+    if isinstance(kind, UnionType) or get_origin(kind) is Union:
+        return next(part for part in get_args(kind) if part is not type(None))
+    return kind
 
 
 def _listed(choices: tuple[str, ...]) -> str:
