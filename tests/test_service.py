@@ -89,6 +89,19 @@ def test_no_user_session_is_one_sentence(tmp_path: Path) -> None:
     failed = Home(tmp_path).run("service", "install", PATH=path)
     assert failed.code == 1 and "no bus" in failed.err
     assert failed.err.count("\n") == 1 and "`dlmd serve --detach`" in failed.err
+    unit = tmp_path / ".config" / "systemd" / "user" / "dlmd.service"
+    assert not unit.exists()
+
+
+def test_what_was_installed_goes_away_whoever_answers(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    path, _ = recording(tmp_path)
+    assert home.run("service", "install", PATH=path).code == 0
+    (tmp_path / "deaf").mkdir()
+    deaf, _ = recording(tmp_path / "deaf", exit_code=1)
+    assert home.run("service", "remove", PATH=deaf).code == 1
+    unit = tmp_path / ".config" / "systemd" / "user" / "dlmd.service"
+    assert not unit.exists()
 
 
 def test_no_systemd_is_one_sentence(tmp_path: Path) -> None:

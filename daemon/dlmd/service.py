@@ -67,9 +67,15 @@ def install() -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     fresh.write_text(unit_text(), encoding="utf-8")
+    new = not path.exists()
     fresh.replace(path)
-    _systemctl("daemon-reload")
-    _systemctl("enable", "--now", NAME)
+    try:
+        _systemctl("daemon-reload")
+        _systemctl("enable", "--now", NAME)
+    except ValueError:
+        if new:
+            path.unlink()
+        raise
     return path
 
 
@@ -79,8 +85,10 @@ def remove() -> Path | None:
     path = unit_path()
     if not path.exists():
         return None
-    _systemctl("disable", "--now", NAME)
-    path.unlink()
+    try:
+        _systemctl("disable", "--now", NAME)
+    finally:  # without it no later session starts the daemon, whoever answers now
+        path.unlink()
     _systemctl("daemon-reload")
     return path
 
