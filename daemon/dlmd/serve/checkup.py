@@ -15,7 +15,7 @@ from dlmd.model import read_config
 from dlmd.profiles import PROFILES, Profile, Shape, find
 from dlmd.serve import manifest, which
 from dlmd.serve.backend import ModelBackend
-from dlmd.serve.findings import Finding
+from dlmd.serve.findings import Finding, Grade
 from dlmd.serve.lending import borrowed
 from dlmd.serve.room import Need, need
 from dlmd.serve.sample import HOLES, TEXT
@@ -206,10 +206,18 @@ def loaded(backend: ModelBackend, table: Profile, say: Say) -> Iterator[Finding]
 def behaviour(probe: "Probe", say: Say) -> Iterator[Finding]:
     """What the loss says: as it is set up, and with one thing set up otherwise."""
     say("measuring the loss on a small program")
-    dead = probe.dead_biases()
-    seen = f"{len(dead)} are all zeros, first {dead[0]}" if dead else "all in use"
     here = probe.loss()
-    yield ceiling(here, probe)
+    found = ceiling(here, probe)
+    yield found
+    lost = found.grade == "fault"
+    for each in settings_compared(probe, here, say):
+        # Of weights that predict nothing no setting is better than another.
+        told = lost and each.grade == "ok"
+        yield replace(each, grade="warning", seen=f"cannot be told: {each.seen}") if told else each  # fmt: skip
+
+
+def settings_compared(probe: "Probe", here: float, say: Say) -> Iterator[Finding]:
+    """Each setting against others, by the loss."""
     yield compared(
         "shift",
         "row i predicts token i + 1"
@@ -224,6 +232,8 @@ def behaviour(probe: "Probe", say: Say) -> Iterator[Finding]:
     others = {f"{theta * k:g}": probe.loss(theta=theta * k) for k in FACTORS}
     yield compared("rotary base", f"{theta:g}", here, others)
     say("trying without biases, and other mask ids")
+    dead = probe.dead_biases()
+    seen = f"{len(dead)} are all zeros, first {dead[0]}" if dead else "all in use"
     without = compared("biases", seen, here, {"none at all": probe.loss(biases=False)})
     yield replace(without, grade="fault", seen=seen, fix=REPORT) if dead else without
     ids = {str(each): probe.loss(mask_id=each) for each in probe.rivals()}
@@ -270,7 +280,8 @@ def holes(backend: ModelBackend, tokenizer: Any, profile: Profile) -> Finding:
     least = profile.holes_right
     seen = f"{right} of {len(HOLES)} right"
     if least is None:
-        return Finding(name="trivial holes", grade="ok", seen=seen)
+        grade: Grade = "ok" if right else "warning"
+        return Finding(name="trivial holes", grade=grade, seen=seen)
     seen += f", expected {least}"
     if "holes_right" in profile.unverified:
         seen += " (nobody has measured what is usual for it)"
