@@ -78,3 +78,13 @@ def test_what_cannot_be_compared(runs: tuple[Path, Path], tmp_path: Path) -> Non
     (tmp_path / "notes").write_text("hello")
     with pytest.raises(ValueError, match="not a file of evaluation results"):
         compare(config(runs[0], tmp_path / "notes"))
+
+
+def test_a_file_of_several_runs_is_no_run(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    twice = tmp_path / "twice"
+    second = runs[0].read_bytes()[len(HEADER) :].replace(b'"key": "', b'"key": "2')
+    twice.write_bytes(runs[0].read_bytes() + second)
+    with pytest.raises(ValueError, match="holds several runs of Set/0/L0"):
+        compare(config(twice, runs[1]))

@@ -195,6 +195,7 @@ def test_a_function_of_mbpp(tmp_path: Path, tests: dict[str, object]) -> None:
     ("form", "row", "said"),
     [
         ("humaneval", HUMANEVAL, "neither test nor inputs"),
+        ("humaneval", HUMANEVAL | CHECKED | {"suffix": ""}, "eval infilling"),
         ("mbpp", MBPP | {"test_list": ["assert 1"]}, "call no function"),
         ("mbpp", MBPP | {"code": "def ("}, "does not parse"),
         ("mbpp", MBPP | {"text": None}, "expected text and test_list"),

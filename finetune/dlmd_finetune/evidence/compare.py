@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from dlmd_finetune.evidence.ledger import Row, read_ledger
+from dlmd_finetune.evidence.ledger import read_ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     """pass@1 of both on the tasks they share, and the second minus the first."""
     from dlmd_finetune.evidence.statistics import mean_interval, paired_difference
 
-    one, two = (scores(read_ledger(path)) for path in config.results)
+    one, two = (scores(path) for path in config.results)
     shared = [task for task in one if task in two]
     if not shared:
         first, second = config.results
@@ -64,12 +64,18 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     }
 
 
-def scores(rows: Mapping[str, Row]) -> dict[str, float]:
+def scores(path: Path) -> dict[str, float]:
     """The share of right samples of each task."""
-    found: dict[str, list[bool]] = defaultdict(list)
-    for row in rows.values():
-        found[row["task"]].append(row["kind"] == "passed")
-    return {task: mean(each) for task, each in found.items()}
+    found: dict[str, dict[int, bool]] = defaultdict(dict)
+    for row in read_ledger(path).values():
+        known = found[row["task"]]
+        if row.get("sample", 0) in known:
+            raise ValueError(
+                f"{path} holds several runs of {row['task']}; give each run a file of its "
+                "own with --out"
+            )
+        known[row.get("sample", 0)] = row["kind"] == "passed"
+    return {task: mean(each.values()) for task, each in found.items()}
 
 
 def text(figures: Mapping[str, Any]) -> str:

@@ -114,6 +114,11 @@ def _infilling(row: Row, where: str) -> Task:
 
 
 def _humaneval(row: Row, where: str) -> Task:
+    if "suffix" in row:
+        raise ValueError(
+            f"{where} has a suffix, so it is a hole and no function; use `dlmd eval "
+            "infilling` for this file"
+        )
     solution = row["prompt"] + row["canonical_solution"]
     return Task(
         task_id=row["task_id"],
