@@ -106,6 +106,8 @@ def test_a_request_asks_for_no_more_than_there_is_room_for() -> None:
     hole = asked.parts[1]
     assert isinstance(hole, HolePart) and hole.hole.max_tokens == 256
     turns = (Turn(role="user", content="x"),)
+    free = to_infill(Ask(before="a"), "i", room=256, states=False).parts[1]
+    assert isinstance(free, HolePart) and free.hole.max_tokens is None
     chat = to_infill(Ask(turns=turns, max_tokens=7), "i", room=256, states=False)
     [answer] = chat.parts
     assert isinstance(answer, HolePart) and answer.hole.length == 7

@@ -94,8 +94,11 @@ def to_infill(ask: Ask, id: str, *, room: int, states: bool) -> Infill:
     """`room`: how many tokens may be filled at all."""
     heat = ask.temperature
     most = min(ask.max_tokens or room, room)
-    # A chat's answer has no text after it that could end it: it takes all its room.
-    blank = hole(length=most) if ask.turns else hole(max_tokens=most)
+    # A chat's answer has no text after it that could end it: it takes all its room. Who
+    # sets no limit for a hole gets what the command line gives, which finds its length.
+    blank = hole(max_tokens=most if ask.max_tokens else None)
+    if ask.turns:
+        blank = hole(length=most)
     return Infill(
         id=id,
         chat=list(ask.turns) or None,
