@@ -150,7 +150,8 @@ class ModelBackend:
 
         def first_state_s(context: int) -> float:
             text = "value = other + 1\n" * context  # more than fits
-            hole = HolePart(HoleSpec(length=16))
+            # Looking for its length comes before a hole's first state, as for most requests.
+            hole = HolePart(HoleSpec())
             request = Infill(id="measured", parts=[text, hole, "\n" + text])
             began = perf_counter()
             frames = self._frames(request, context)
@@ -225,8 +226,10 @@ class ModelBackend:
             frame = next(frames)
         finally:
             asking.remove()
-        # What came from an earlier document's keys says nothing of a new document.
-        if budget is not None and request.n == 1 and frame.forwards_full:
+        # What came from an earlier document's keys says nothing of a new document, and
+        # what looked for no length nothing of those that do.
+        whole = request.n == 1 and own_length(request) and frame.forwards_full
+        if budget is not None and whole:
             budget.saw(frame.context, perf_counter() - began)
         while frame is not None:
             pin = yield frame
@@ -263,6 +266,12 @@ def told(request: Infill) -> list[dict[str, str]] | None:
     if request.chat is None:
         return None
     return [{"role": turn.role, "content": turn.content} for turn in request.chat]
+
+
+def own_length(request: Infill) -> bool:
+    """Whether it has one hole, whose length the model is to find."""
+    holes = [part.hole for part in request.parts if isinstance(part, HolePart)]
+    return len(holes) == 1 and holes[0].length is None
 
 
 def hole_fields(spec: HoleSpec) -> dict[str, Any]:
