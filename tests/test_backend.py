@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dlmd.serve import budget
 from dlmd.serve.backend import ModelBackend, infill_settings
 from dlmd.serve.engine import Engine
 from dlmd.settings import Dtype, Settings
@@ -73,8 +74,13 @@ def test_the_status_names_model_profile_and_device(bench: Bench, folder: Path) -
     [("float32", 1e9, 512), ("bfloat16", 1e-6, 256), ("float32", 0.0, 512)],
 )
 def test_the_status_says_what_is_computed_in_and_how_much_is_seen(
-    folder: Path, dtype: Dtype, first_state_ms: float, sees: int
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: Dtype,
+    first_state_ms: float,
+    sees: int,
 ) -> None:
+    monkeypatch.setattr(budget, "FLOOR", 256)  # the tiny model sees no more than 512
     settings = Settings(
         model=str(folder), device="cpu", dtype=dtype, first_state_ms=first_state_ms
     )

@@ -13,7 +13,7 @@ from math import log
 from statistics import median
 
 FIRST = 128  # tokens of the first context timed
-FLOOR = 256  # with less a model says little of use, however slow the machine
+FLOOR = 512  # with less a model says little of use, however slow the machine
 STEP = 64  # budgets are multiples of it
 # What the target leaves to the socket, and to a run that is not the median.
 SHARE = 0.8
