@@ -26,7 +26,7 @@ KNOWN = 48  # layers from which a median comes
 ENOUGH = 6  # before a median means anything
 PROBES = 3  # layers in a row that decide for another number
 EVERY, SELDOM = 8, 64  # forwards between probes: first, and after many in vain
-WIDE = 192  # rows: a forward over a document; fewer are a step over a hole
+WIDE = 96  # rows: from here on more threads pay; fewer are a step over a hole
 # A layer's time grows with its rows, but a few rows cost nearly what none would.
 FIXED_ROWS = 64
 REPEATS = 3
