@@ -235,6 +235,12 @@ async def test_what_cannot_be_done_is_refused_by_name(
     assert said in told.error["message"]
 
 
+async def test_a_completion_of_nothing_is_refused(inside: Inside) -> None:
+    told = await inside.ask("POST", "/v1/completions", b"{}")
+    assert told.status == 400
+    assert "prompt was None, expected one text" in told.error["message"]
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'"x"', b"\xff", b"[" * 10**5])
 async def test_a_body_that_is_no_object_is_one_sentence(
     inside: Inside, data: bytes

@@ -34,7 +34,7 @@ class StreamOptions(Struct):
 class CompletionForm(Struct):
     """Of `/v1/completions` and `/v1/fim/completions`."""
 
-    prompt: Any = ""
+    prompt: Any = None  # must be there; text that stands before the hole
     suffix: str | None = None
     max_tokens: int | None = None
     temperature: float | None = None
