@@ -25,7 +25,7 @@ MOST = torch.get_num_threads()  # cores, or what OMP_NUM_THREADS allows
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h numbers them
 KEPT = 256 << 20
 LARGEST = 32 << 20  # bytes of one tensor that is kept
-WORTH = 1.5  # how much faster bfloat16 must be: it decides near ties otherwise than float32
+WORTH = 1.5  # how much faster bfloat16 must be: it costs more agreement than any cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
