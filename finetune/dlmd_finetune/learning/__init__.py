@@ -1,0 +1,1 @@
+"""What tuning learns from: log-probabilities of fills, advantages, the loss."""
