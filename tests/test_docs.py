@@ -14,6 +14,7 @@ import pytest
 import typer
 from dlmd.cli import app
 from dlmd.profiles import PROFILES
+from dlmd.settings import FIELDS
 from dlmd.wire import messages
 
 REPO = Path(__file__).resolve().parent.parent
@@ -119,6 +120,12 @@ def test_the_models_page_has_the_table_of_models() -> None:
         (p.name, p.repository or "ships with dlmd", p.licence, str(p.context))
         for p in PROFILES.values()
     ]
+
+
+def test_the_settings_page_has_every_key_in_its_own_words() -> None:
+    page = (REPO / "docs/settings.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| \S+ \| (.*) \|$", page, re.M)
+    assert rows == [(name, f.metadata["help"]) for name, f in FIELDS.items()]
 
 
 def message_rows() -> Iterator[tuple[str, set[str]]]:
