@@ -40,8 +40,8 @@ def mean_interval(
     values: Sequence[float], clusters: Sequence[Hashable], *, seed: int
 ) -> Interval:
     """The mean over tasks, with a percentile bootstrap over whole clusters."""
-    sums_K, counts_K = _by_cluster(values, clusters)
-    means = _resampled_means(sums_K, counts_K, seed)
+    sums_K, counts_K = by_cluster(values, clusters)
+    means = resampled_means(sums_K, counts_K, seed)
     low, high = np.quantile(means, [TAIL, 1 - TAIL])
     value = float(sums_K.sum() / counts_K.sum())
     return Interval(value=value, low=float(low), high=float(high))
@@ -73,7 +73,7 @@ def paired_difference(
     return mean_interval(differences, clusters, seed=seed)
 
 
-def _by_cluster(
+def by_cluster(
     values: Sequence[float], clusters: Sequence[Hashable]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     assert values and len(values) == len(clusters)
@@ -84,7 +84,7 @@ def _by_cluster(
     return sums_K, np.bincount(where).astype(np.float64)
 
 
-def _resampled_means(
+def resampled_means(
     sums_K: NDArray[np.float64], counts_K: NDArray[np.float64], seed: int
 ) -> NDArray[np.float64]:
     generator = np.random.default_rng(seed)

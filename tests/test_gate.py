@@ -1,0 +1,84 @@
+"""The verdict on a tuned model: known cases, and how often it errs on drawn ones."""
+
+import numpy as np
+import pytest
+from dlmd_finetune.evidence import gate
+from dlmd_finetune.evidence.gate import verdict
+
+SAMPLES = 10
+
+
+def drawn(
+    rng: np.random.Generator, rates: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+) -> list[float]:
+    shares: list[float] = (rng.binomial(SAMPLES, rates) / SAMPLES).tolist()
+    return shares
+
+
+def repository(
+    rng: np.random.Generator, files: int, each: int
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], list[int]]:
+    """True pass rates of tasks: most hard, some easy, alike within a file."""
+    centre = np.repeat(rng.beta(0.6, 1.6, size=files), each)
+    rates = np.clip(centre + rng.normal(0, 0.15, size=files * each), 0, 1)
+    return rates, [n // each for n in range(files * each)]
+
+
+def test_everything_better_and_nothing_changed() -> None:
+    clusters = list(range(40))
+    up = verdict([0.2] * 40, [0.5] * 40, clusters, seed=0)
+    assert up.word == "better" and up.p < 0.001
+    assert up.difference.value == pytest.approx(0.3)
+    same = verdict([0.2] * 40, [0.2] * 40, clusters, seed=0)
+    assert same.word == "not better" and same.difference.value == 0
+    assert verdict([0.5] * 40, [0.2] * 40, clusters, seed=0).word == "not better"
+
+
+def test_few_tasks_are_not_enough_however_clear() -> None:
+    found = verdict([0.0] * 19, [1.0] * 19, list(range(19)), seed=0)
+    assert found.word == "not enough evidence"
+    assert verdict([], [], [], seed=0).word == "not enough evidence"
+
+
+def test_forty_tasks_of_one_file_are_one_witness() -> None:
+    assert verdict([0.0] * 40, [1.0] * 40, ["one"] * 40, seed=0).word == "not better"
+
+
+def test_every_look_at_the_same_tasks_costs() -> None:
+    rng = np.random.default_rng(4)
+    before = rng.uniform(0, 0.5, 40)
+    after = before + rng.normal(0.08, 0.22, 40)
+    clusters = list(range(40))
+    words = [
+        verdict(before.tolist(), after.tolist(), clusters, seed=0, looks=n).word
+        for n in (1, 50)
+    ]
+    assert words == ["better", "not better"]
+
+
+def test_lists_that_do_not_belong_together() -> None:
+    with pytest.raises(ValueError, match="2 scores before, 1 after and 2 clusters"):
+        verdict([0.1, 0.2], [0.1], [0, 1], seed=0)
+    with pytest.raises(ValueError, match="looks is 0"):
+        verdict([0.1], [0.1], [0], seed=0, looks=0)
+
+
+@pytest.mark.slow
+def test_how_often_it_errs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "DRAWS", 2_000)
+    monkeypatch.setattr("dlmd_finetune.evidence.statistics.DRAWS", 2_000)
+    rng = np.random.default_rng(7)
+    wrong = right = 0
+    for seed in range(300):  # nothing changed
+        rates, clusters = repository(rng, files=20, each=2)
+        found = verdict(drawn(rng, rates), drawn(rng, rates), clusters, seed=seed)
+        wrong += found.word == "better"
+    for seed in range(60):  # twenty points better
+        rates, clusters = repository(rng, files=20, each=2)
+        rates = rates * 0.75
+        better = np.clip(rates + 0.2, 0, 1)
+        found = verdict(drawn(rng, rates), drawn(rng, better), clusters, seed=seed)
+        right += found.word == "better"
+    # 2.5 % of 300 is 7.5; more than 16 comes once in three hundred times by chance.
+    assert wrong <= 16
+    assert right >= 54
