@@ -5,6 +5,7 @@ a real sshd and a second user.
 """
 
 import os
+import shlex
 import signal
 import stat
 import sys
@@ -89,7 +90,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     bin = tmp_path / "bin"
     bin.mkdir()
     _script(bin / "ssh", 'for last; do :; done\nexec sh -c "$last"')
-    _script(bin / "dlmd", f'exec {sys.executable} -m dlmd "$@"')
+    _script(bin / "dlmd", f'exec {shlex.quote(sys.executable)} -m dlmd "$@"')
     for name, value in home.env(PATH=f"{bin}:{os.environ['PATH']}").items():
         monkeypatch.setenv(name, value)
     return home
