@@ -34,7 +34,7 @@ Marker = Annotated[
 ]
 Tokens = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Length of a hole; else the model finds its own."),
+    typer.Option(metavar="N", help="Slots of a hole; else the model finds its length."),
 ]
 Steps = Annotated[int | None, typer.Option(metavar="N", help="Denoising steps.")]
 Seed = Annotated[
