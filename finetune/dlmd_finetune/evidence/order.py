@@ -1,53 +1,14 @@
-"""In which order a hole was filled, and how much like left to right that is.
+"""What many orders say together: AR-ness with intervals, diversity, and where a hole is
+filled when.
 
-An order is the positions of a hole, first committed first. Tokens of one step stand in
-order of their confidence, the surest first. AR-ness after DiffuCoder (arXiv 2506.20639,
-appendix A.2), whose text leaves details open; these are ours:
-
-local@k   the share of steps, from the (k+1)-th on, at which the last k+1 commits are k+1
-          neighbours from left to right. `as_set`: the k before are the k left neighbours
-          in whatever order.
-global@k  the share of steps that commit one of the k leftmost places still masked.
-
-Left to right gives 1 in both for every k, right to left 0 in local@k. Must not know models,
-canvases or text.
+An order is the positions of a hole, first committed first (`arness.py` says what its
+numbers mean). Must not know models, canvases or text.
 """
 
 from collections.abc import Sequence
-from statistics import mean
 
+from dlmd_finetune.evidence.arness import global_arness, local_arness
 from dlmd_finetune.evidence.statistics import Interval, mean_interval
-
-
-def refuse(order: Sequence[int], k: int, most: int) -> None:
-    if len(set(order)) < len(order):
-        raise ValueError("an order names a position twice; each is committed once")
-    if not 1 <= k <= most:
-        raise ValueError(
-            f"k is {k} for {len(order)} commits; give 1 to {most}, or a longer hole"
-        )
-
-
-def local_arness(order: Sequence[int], k: int, *, as_set: bool = False) -> float:
-    """local@k of one order; k from 1 to one less than there are commits."""
-    refuse(order, k, len(order) - 1)
-    hits = []
-    for t in range(k, len(order)):
-        before = list(order[t - k : t])
-        neighbours = [order[t] - k + j for j in range(k)]
-        hits.append((sorted(before) if as_set else before) == neighbours)
-    return mean(hits)
-
-
-def global_arness(order: Sequence[int], k: int) -> float:
-    """global@k of one order; k from 1 to as many as there are commits."""
-    refuse(order, k, len(order))
-    masked = sorted(order)
-    hits = []
-    for position in order:
-        hits.append(position in masked[:k])
-        masked.remove(position)
-    return mean(hits)
 
 
 def arness(
