@@ -15,7 +15,7 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from dlmd_finetune.learning.scores import draw_views
+from dlmd_finetune.rl.loss import draw_views
 from numpy.typing import NDArray
 
 TOKENS, SYMBOLS = 8, 3
@@ -55,12 +55,13 @@ def table_of(joint_: Table, text: tuple[int, ...]) -> Table:
 
 def estimates(estimator: str, table: Table, pairs: int, seed: int) -> Table:
     """log p of one text by DRAWS draws of masks."""
-    generator = torch.Generator().manual_seed(seed)
     scored = torch.ones(DRAWS, TOKENS, dtype=torch.bool)
-    views = draw_views(estimator, scored, pairs, generator).numpy()
     powers = 2 ** np.arange(TOKENS)
     found = []
-    for pair in views:
+    for n in range(pairs):
+        first = seed * 1_000_003 + n * DRAWS * 7919
+        seeds = [first + 7919 * draw for draw in range(DRAWS)]
+        pair = torch.stack(draw_views(estimator, scored, seeds)).numpy()
         counts = pair.sum(axis=-1)
         sums = table[(pair * powers).sum(axis=-1)].sum(axis=-1)
         if estimator == "coupled":

@@ -56,7 +56,8 @@ ARROWS: dict[str, set[str]] = {
     "dlmd_lsp": {"dlmd.wire", "dlmd.settings", "dlmd.profiles"},
     "dlmd_finetune": {"dlmd.decode", "dlmd.model", "dlmd.wire", "dlmd.profiles"},
     "dlmd_finetune.sandbox": set(),
-    "dlmd_finetune.learning": {"dlmd.model"},
+    "dlmd_finetune.tasks": {"dlmd_finetune.sandbox"},
+    "dlmd_finetune.rl": {"dlmd.model"},
     "dlmd_finetune.evidence": {
         "dlmd_finetune.sandbox",
         "dlmd.decode",

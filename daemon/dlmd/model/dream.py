@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from dlmd.model import flash, packed
 from dlmd.model.cache import Cache
 from dlmd.model.fused import FEW_ROWS, attention, gated, normed, rotate, usable
 
 SHORT_T = 256
+CHUNK_BYTES = 2**28  # of float32 logits that are there at once, where only labels count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +218,7 @@ class Dream(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
+        self.recompute = False  # layers, in the backward pass: less memory, more time
 
     def forward(
         self,
@@ -223,12 +226,14 @@ class Dream(nn.Module):
         valid_BT: Tensor | None = None,
         *,
         rows_N: Tensor | None = None,
+        labels_N: Tensor | None = None,
         positions_BT: Tensor | None = None,
         cache: Cache | None = None,
         slots_T: Tensor | None = None,
         causal: bool = False,
     ) -> Tensor:
-        """Logits (B, T, V), or (N, V) for the flat rows `rows_N` of B*T. Differentiable.
+        """Logits (B, T, V), or (N, V) for the flat rows `rows_N` of B*T; with `labels_N`
+        only log p of these, (N,), without ever holding all logits. Differentiable.
 
         `valid_BT` False marks padding: it is not attended to, its own rows mean nothing,
         and positions count the valid tokens only. `cache` alone is filled by this forward.
@@ -248,14 +253,34 @@ class Dream(nn.Module):
         last = len(self.model.layers) - 1
         for number, layer in enumerate(self.model.layers):
             # Nothing reads the last layer's other columns; the keys it leaves are all there.
-            x_BTD = layer(x_BTD, shared, number, columns_C if number == last else None)
+            given = (x_BTD, shared, number, columns_C if number == last else None)
+            if self.recompute and torch.is_grad_enabled():
+                x_BTD = checkpoint(layer, *given, use_reentrant=False)
+            else:
+                x_BTD = layer(*given)
         x_BTD = self.model.norm(x_BTD)
         if rows_N is None:
             return self.lm_head(x_BTD)
         x_ND = x_BTD.flatten(0, 1)
-        return self.lm_head(
-            x_ND if chosen_N is None else x_ND.index_select(0, chosen_N)
-        )
+        if chosen_N is not None:
+            x_ND = x_ND.index_select(0, chosen_N)
+        return self.lm_head(x_ND) if labels_N is None else self.told(x_ND, labels_N)
+
+    def told(self, x_ND: Tensor, labels_N: Tensor) -> Tensor:
+        """log p of the labels, a chunk of logits after the other, kept for none of them."""
+        size = max(1, CHUNK_BYTES // (4 * self.config.vocab_size))
+        parts = []
+        for x_CD, labels_C in zip(x_ND.split(size), labels_N.split(size), strict=True):
+            if torch.is_grad_enabled():
+                parts.append(
+                    checkpoint(self.told_chunk, x_CD, labels_C, use_reentrant=False)
+                )
+            else:
+                parts.append(self.told_chunk(x_CD, labels_C))
+        return torch.cat(parts)
+
+    def told_chunk(self, x_CD: Tensor, labels_C: Tensor) -> Tensor:
+        return -F.cross_entropy(self.lm_head(x_CD).float(), labels_C, reduction="none")
 
     def prepare(
         self,

@@ -1,1 +1,0 @@
-"""What tuning learns from: log-probabilities of fills, advantages, the loss."""

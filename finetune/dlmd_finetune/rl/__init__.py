@@ -1,0 +1,1 @@
+"""What tuning learns from: rollouts, their rewards, and the loss."""
