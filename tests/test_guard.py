@@ -67,6 +67,26 @@ def test_a_page_may_speak_until_its_cookie_ends() -> None:
     assert status(guard, cookie, own) == 403
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        'a={"x":1, "y":2}',
+        "path=/x",
+        "s=a b c",
+        "k[0]=1",
+        "a@b=1",
+        "bare",
+        "dlmd_page=x",
+    ],
+)
+def test_cookies_of_other_programs_on_this_host_are_passed_over(other: str) -> None:
+    guard = Guard(token=TOKEN)
+    ours = (guard.redeem(guard.link()) or "").partition(";")[0]
+    assert status(guard, ("cookie", f"{other}; {ours}")) == 200
+    assert status(guard, ("cookie", f"{ours}; {other}")) == 200
+    assert status(guard, ("cookie", other)) == 401
+
+
 def test_links_and_pages_are_bounded() -> None:
     guard = Guard(token=TOKEN)
     first = guard.link()
