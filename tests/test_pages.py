@@ -1,5 +1,6 @@
 """The page's door: a link for one visit, a cookie, a port that closes with `dlmd open`."""
 
+import asyncio
 import http.client
 import os
 import re
@@ -11,8 +12,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
 from dlmd.open_page import leased
-from dlmd.serve.pages import FILES, FOLDER
+from dlmd.serve.guard import Guard
+from dlmd.serve.pages import FILES, FOLDER, Door
+from starlette.applications import Starlette
+from uvicorn.lifespan.off import LifespanOff
 
 from tests.processes import Home
 
@@ -62,6 +67,24 @@ def test_the_port_goes_with_the_command_that_asked_for_it(home: Home) -> None:
     with pytest.raises(OSError):
         for _ in range(1000):  # the daemon hears of it in a moment
             get(link)
+
+
+def test_two_who_open_a_page_at_once_share_one_port() -> None:
+    async def both() -> tuple[str, str]:
+        server = uvicorn.Server(uvicorn.Config(Starlette()))
+        server.lifespan = LifespanOff(server.config)
+        door = Door(Guard(token=None), None)
+        door.uvicorn = server
+        one, other = door.held(), door.held()
+        urls = await asyncio.gather(one.__aenter__(), other.__aenter__())
+        await one.__aexit__(None, None, None)
+        await other.__aexit__(None, None, None)
+        return urls
+
+    first, second = asyncio.run(both())
+    assert first == second
+    with pytest.raises(OSError):
+        get(f"{first}/")
 
 
 def test_only_the_unix_socket_opens_a_page(home: Home) -> None:

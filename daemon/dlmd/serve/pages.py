@@ -52,6 +52,7 @@ class Door:
         self._url = url  # of the daemon's own port
         self._holders = 0
         self._opened: asyncio.Server | None = None
+        self._opening = asyncio.Lock()  # two who come at once get one port
 
     @contextlib.asynccontextmanager
     async def held(self) -> AsyncIterator[str]:
@@ -60,8 +61,9 @@ class Door:
             return
         self._holders += 1
         try:
-            if self._opened is None:
-                self._opened = await self._listening()
+            async with self._opening:
+                if self._opened is None:
+                    self._opened = await self._listening()
             yield loopback.url(self._opened.sockets[0])
         finally:
             self._holders -= 1
