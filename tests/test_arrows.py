@@ -58,6 +58,18 @@ ARROWS: dict[str, set[str]] = {
     "dlmd_finetune.sandbox": set(),
     "dlmd_finetune.tasks": {"dlmd_finetune.sandbox"},
     "dlmd_finetune.rl": {"dlmd.model"},
+    "dlmd_finetune.tune": {
+        "dlmd_finetune",
+        "dlmd_finetune.tasks",
+        "dlmd_finetune.sandbox",
+        "dlmd_finetune.rl",
+        "dlmd_finetune.evidence",
+        "dlmd.decode",
+        "dlmd.model",
+        "dlmd.wire",
+        "dlmd.profiles",
+        "dlmd.store",
+    },
     "dlmd_finetune.evidence": {
         "dlmd_finetune.sandbox",
         "dlmd.decode",

@@ -1,0 +1,1 @@
+"""A repository and its tests, made into tasks that deserve trust."""
