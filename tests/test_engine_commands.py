@@ -348,6 +348,20 @@ def test_the_model_before_comes_back_if_the_other_does_not_load(desk: Desk) -> N
     assert (phase(desk), desk.engine.status.model) == ("ready", "fake")
 
 
+def test_a_model_before_that_is_gone_leaves_the_engine_able_to_try_again(
+    desk: Desk,
+) -> None:
+    desk.backend.removed.add("fake")
+    desk.order(UseModel(id="m", model="broken"))
+    desk.work()
+    assert desk.code("m") == "model"
+    assert phase(desk) == "failed"
+    desk.order(UseModel(id="n", model="other"))
+    desk.work()
+    assert isinstance(desk.end("n"), Result)
+    assert (phase(desk), desk.engine.status.model) == ("ready", "other")
+
+
 def test_what_has_begun_finishes_on_its_model_or_begins_again(desk: Desk) -> None:
     desk.ask("short")
     desk.ask("long", client="other")

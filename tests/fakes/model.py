@@ -54,6 +54,7 @@ class FakeBackend:
     adapter: str | None = None
     warming: Iterator[str] = field(default_factory=lambda: iter(()))  # what it is at
     lose: Callable[[str | None], None] | None = None  # runs before an adapter is used
+    removed: set[str] = field(default_factory=set)  # models that were deleted meanwhile
 
     def load(self, progress: Callable[[int, int], None]) -> None:
         for tenth in range(11):
@@ -87,7 +88,7 @@ class FakeBackend:
         return len(TOKEN.findall(text))
 
     def use_model(self, name: str) -> None:
-        if name not in ("fake", "other", "broken"):
+        if name not in {"fake", "other", "broken"} - self.removed:
             raise ValueError(f"unknown model {name!r}; see `dlmd ls`")
         self.model = name
 

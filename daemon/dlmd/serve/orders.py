@@ -4,6 +4,7 @@ Carried out between two steps, one after the other. Fields are guarded by the en
 lock; obey() is called on its thread. Must not know clients' sockets or how turns are taken.
 """
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -208,8 +209,10 @@ class Orders:
         self.load(fail=False)
         if (status := self._board.status).phase != "failed":
             return self._unready(command.id)
-        backend.use_model(before)
-        self.load()
+        # Where that one was removed meanwhile, the failure stays until somebody asks again.
+        with contextlib.suppress(ValueError):
+            backend.use_model(before)
+            self.load()
         return Failure(id=command.id, code="model", message=status.detail)
 
     def _unready(self, id: str) -> Failure | None:
