@@ -195,6 +195,16 @@ def test_a_warmth_in_use_is_nobody_elses() -> None:
     assert pool.take(canvas(BEFORE, AFTER)) is not first
 
 
+def test_keys_that_other_weights_computed_do_not_come_back() -> None:
+    pool = Pool()
+    used(pool, BEFORE)
+    old = pool.take(canvas(BEFORE, AFTER))
+    pool.clear()  # while a run works with it
+    pool.give_back(old)
+    assert pool.idle == []
+    assert pool.take(canvas(BEFORE, AFTER)) is not old
+
+
 def test_a_document_that_grows_by_a_key_is_shown_by_kept_keys_first(
     tmp_path: Path,
 ) -> None:

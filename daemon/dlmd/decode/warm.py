@@ -82,22 +82,27 @@ class Pool:
 
     def __init__(self) -> None:
         self.idle: list[Warmth] = []
+        self.lent: list[Warmth] = []
 
     def take(self, canvas: Canvas) -> Warmth:
         """The one whose canvas is nearest, or a fresh one."""
         tokens = canvas.tokens_BT[0].tolist()
         fitting = [each for each in self.idle if each.fits(tokens)]
-        if not fitting:
-            return Warmth()
-        self.idle.remove(fitting[-1])
-        return fitting[-1]
+        taken = fitting[-1] if fitting else Warmth()
+        if fitting:
+            self.idle.remove(taken)
+        self.lent.append(taken)
+        return taken
 
     def give_back(self, warmth: Warmth) -> None:
-        self.idle = [*self.idle, warmth][-MOST_KEPT:]
+        if warmth in self.lent:
+            self.lent.remove(warmth)
+            self.idle = [*self.idle, warmth][-MOST_KEPT:]
 
     def clear(self) -> None:
-        """Other weights, other keys."""
+        """Other weights, other keys: of those that are lent, too."""
         self.idle.clear()
+        self.lent.clear()
 
 
 def denoise_pooled(
