@@ -29,8 +29,9 @@ from dlmd.decode.canvas import Pieces
 from dlmd.decode.infill import Frame
 from dlmd.decode.modes import MODES
 from dlmd.profiles import EMBEDDED_FOLDER
-from dlmd_finetune.corpus import read_sources, worth_keeping
+from dlmd_finetune.corpus import worth_keeping
 from dlmd_finetune.evidence.ledger import Ledger, Row, key_of, open_ledger
+from dlmd_finetune.sources import read_sources
 from fidelity import Subject, open_subject, share
 
 MOST = 32  # tokens, and the masks that `auto` may use

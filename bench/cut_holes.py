@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from dlmd.decode import Tokenizer
-from dlmd_finetune.corpus import read_sources, worth_keeping
+from dlmd_finetune.corpus import worth_keeping
+from dlmd_finetune.sources import read_sources
 
 BUCKETS = ((1, 8), (9, 32), (33, 128))
 MOST_LINES = 14

@@ -21,8 +21,9 @@ from dlmd.decode import Canvas, Hole, denoise_cached
 from dlmd.decode.canvas import lay_out
 from dlmd.decode.warm import Warmth, denoise_warm
 from dlmd.profiles import EMBEDDED_FOLDER
-from dlmd_finetune.corpus import read_sources, worth_keeping
+from dlmd_finetune.corpus import worth_keeping
 from dlmd_finetune.evidence.statistics import mean_interval
+from dlmd_finetune.sources import read_sources
 from fidelity import NoPadding, Subject, open_subject, settings_of
 
 MASKS = 16

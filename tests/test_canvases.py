@@ -12,6 +12,7 @@ from dlmd_finetune.canvases import (
     line_spans,
 )
 from dlmd_finetune.corpus import build, open_corpus
+from dlmd_finetune.sources import read_sources
 from dlmd_finetune.vocabulary import open_vocabulary, train_vocabulary
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +30,7 @@ def maker(tmp_path_factory: pytest.TempPathFactory) -> CanvasMaker:
     (root / "src").mkdir()
     (root / "src" / "a.py").write_text(SOURCE)
     (root / "src" / "b.py").write_text("# held out\n" + SOURCE)
-    build([root / "src"], root / "packed")
+    build(read_sources([root / "src"]), root / "packed")
     vocabulary = train_vocabulary([SOURCE], 400)
     vocabulary.save(str(root / "tokenizer.json"))
     return CanvasMaker(

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,38 +50,83 @@ def test_learns_and_exports_a_model_that_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_same_seed_same_losses_and_another_seed_others(tmp_path: Path) -> None:
+def test_same_seed_and_corpus_give_the_same_first_100_losses(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
-        pretrain(toy(tmp_path / name, seed=seed, tokens=8192))
-    assert losses(tmp_path / "one" / "run") == losses(tmp_path / "two" / "run")
-    assert losses(tmp_path / "one" / "run") != losses(tmp_path / "three" / "run")
+    for name, seed, steps in (("one", 0, 100), ("two", 0, 100), ("three", 1, 3)):
+        pretrain(toy(tmp_path / name, seed=seed, tokens=steps * 2048))
+    first = losses(tmp_path / "one" / "run")
+    assert len(first) == 100 and first == losses(tmp_path / "two" / "run")
+    assert first[:3] != losses(tmp_path / "three" / "run")
 
 
 @pytest.mark.slow
-def test_resumes_after_a_kill_where_the_last_checkpoint_was(tmp_path: Path) -> None:
+def test_killed_and_resumed_it_has_the_losses_of_a_run_that_was_not(
+    tmp_path: Path,
+) -> None:
     script = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[2]); "
+        "import sys, pathlib, torch; sys.path.insert(0, sys.argv[2]); "
+        "torch.set_num_threads(1); "
         "import dlmd_finetune.pretrain as p; from tests.test_pretrain import toy; "
-        "p.SAVE_EVERY_S = 0.0; p.pretrain(toy(pathlib.Path(sys.argv[1]), tokens=10_000_000))"
+        "p.SAVE_EVERY_S = 0.0; p.pretrain(toy(pathlib.Path(sys.argv[1]), tokens=40 * 2048))"
     )
     root = Path(__file__).parents[1]
-    child = subprocess.Popen([sys.executable, "-c", script, str(tmp_path), str(root)])
-    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "killed"), str(root)]
+    )
+    checkpoint = tmp_path / "killed" / "run" / "checkpoint.pt"
     deadline = time.monotonic() + 100
     while not checkpoint.exists() and time.monotonic() < deadline:
         assert child.poll() is None
-        time.sleep(0.05)
+        os.sched_yield()
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     done = torch.load(checkpoint, weights_only=True)["counters"][0]
-    assert done >= 1
-    pretrain(toy(tmp_path, tokens=(done + 3) * 2048))
-    steps = [
-        json.loads(line)["step"]
-        for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()
-    ]
-    assert steps[-3:] == [done + 1, done + 2, done + 3]
+    assert 1 <= done < 40
+    with open(tmp_path / "killed" / "run" / "log.jsonl", "a") as log:
+        log.write('{"step": 99, "lo')  # what a kill in the middle of a write leaves
+    torch.set_num_threads(1)
+    pretrain(toy(tmp_path / "killed", tokens=40 * 2048))
+    pretrain(toy(tmp_path / "whole", tokens=40 * 2048))
+    assert losses(tmp_path / "killed" / "run") == losses(tmp_path / "whole" / "run")
+
+
+@pytest.mark.slow
+def test_learns_from_a_list_of_packages_and_tells_what_was_left_out(
+    tmp_path: Path,
+) -> None:
+    config = toy(tmp_path, tokens=2048)
+    wheels = tmp_path / "run" / "wheels"
+    wheels.mkdir(parents=True)
+    for name in ("one", "two"):
+        with zipfile.ZipFile(wheels / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}/mod.py", SOURCE.replace("total", f"of_{name}"))
+            wheel.writestr(
+                f"{name}-1.0.dist-info/METADATA",
+                f"Name: {name}\nVersion: 1.0\nLicense-Expression: MIT\n",
+            )
+    listed = tmp_path / "packages.txt"
+    listed.write_text("one==1.0  # MIT\ntwo==1.0  # MIT\n")
+    sets = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    sets[0].write_text(
+        json.dumps({"prompt": SOURCE[:300], "canonical_solution": ""}) + "\n"
+    )
+    sets[1].write_text(json.dumps({"text": "", "code": SOURCE[:200]}) + "\n")
+    with pytest.raises(ValueError, match="at least 2 are needed"):
+        pretrain(replace(config, corpus=listed, exclude=[*sets, leak(tmp_path)]))
+    pretrain(replace(config, corpus=listed, exclude=sets))
+    tally = json.loads((tmp_path / "run" / "corpus" / "tally.json").read_text())
+    assert {name: about["licence"] for name, about in tally["packages"].items()} == {
+        "one": "MIT", "two": "MIT",
+    }  # fmt: skip
+    assert [tally["overlap"][each.name]["files_left_out"] for each in sets] == [0, 0]
+
+
+def leak(root: Path) -> Path:
+    """A set that holds a long run of words of package `one`."""
+    file = root / "leak.jsonl"
+    text = SOURCE[:400].replace("total", "of_one")
+    file.write_text(json.dumps({"text": "", "code": text}) + "\n")
+    return file
 
 
 @pytest.mark.slow

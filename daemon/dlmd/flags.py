@@ -64,6 +64,8 @@ def _parameter(entry: Field[Any], kind: Any, *, is_flag: bool) -> inspect.Parame
         else typer.Argument(help=about)
     )
     default = inspect.Parameter.empty if entry.default is MISSING else entry.default
+    if entry.default_factory is not MISSING:
+        default = entry.default_factory()
     return inspect.Parameter(
         entry.name,
         inspect.Parameter.KEYWORD_ONLY,

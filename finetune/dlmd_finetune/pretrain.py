@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from dlmd.model import load
@@ -24,7 +25,9 @@ from torch.nn import functional as F
 
 from dlmd_finetune import corpus as corpora
 from dlmd_finetune.canvases import NO_LABEL, Canvases, CanvasMaker, Ids, texts
+from dlmd_finetune.packages import LISTED, fetch
 from dlmd_finetune.progress import Progress
+from dlmd_finetune.sources import Source, read_installed, read_library, read_sources
 from dlmd_finetune.vocabulary import open_vocabulary, train_vocabulary
 
 SHORT, LONG = 256, 1024
@@ -40,7 +43,8 @@ class PretrainConfig:
 
     corpus: Path = field(
         metadata={
-            "help": "folder with Python source, wheels or source archives; or a packed corpus"
+            "help": "folder with Python source, wheels or source archives; a list of packages "
+            "(.txt) whose wheels pip fetches; `packages` for dlmd's own list; or a packed corpus"
         }
     )
     out: Path = field(
@@ -72,10 +76,20 @@ class PretrainConfig:
             "help": "model folder to start from; its shape and vocabulary win over the flags"
         },
     )
-    exclude: Path | None = field(
-        default=None,
+    exclude: list[Path] = field(
+        default_factory=list,
         metadata={
-            "help": "evaluation set (JSON lines): files that overlap with it are left out"
+            "help": "evaluation set (JSON lines), may be given several times: files that "
+            "overlap with it are left out, what is left in common is counted"
+        },
+    )
+    library: bool = field(
+        default=False, metadata={"help": "learn from the standard library too"}
+    )
+    installed: bool = field(
+        default=False,
+        metadata={
+            "help": "learn from what is installed beside dlmd too, where its licence is permissive"
         },
     )
 
@@ -263,6 +277,19 @@ def train(run: Run, maker: CanvasMaker) -> Iterator[dict[str, float]]:
             }
 
 
+def gathered(config: PretrainConfig) -> Iterator[Source]:
+    """All that a run is told to learn from."""
+    listed = LISTED if config.corpus == Path("packages") else config.corpus
+    if listed.suffix == ".txt":
+        yield from read_sources(fetch(listed, config.out / "wheels"))
+    else:
+        yield from read_sources([config.corpus])
+    if config.library:
+        yield from read_library()
+    if config.installed:
+        yield from read_installed()
+
+
 def prepare(config: PretrainConfig) -> CanvasMaker:
     """Pack the corpus and train the vocabulary, unless an earlier start of this run did."""
     packed = (
@@ -271,9 +298,7 @@ def prepare(config: PretrainConfig) -> CanvasMaker:
         else config.out / "corpus"
     )
     if packed != config.corpus and not (packed / "offsets.npy").exists():
-        corpora.build(
-            [config.corpus], packed, [config.exclude] if config.exclude else []
-        )
+        corpora.build(gathered(config), packed, config.exclude)
     corpus = corpora.open_corpus(packed)
     vocabulary = config.out / "tokenizer.json"
     if config.init is not None:
@@ -322,16 +347,24 @@ def export(run: Run) -> None:
     (folder / "tokenizer.json").write_bytes(vocabulary.read_bytes())
 
 
+def log_from(file: Path, step: int) -> TextIO:
+    """The log up to that step, open for more: a kill may have left later steps in it, which
+    come again, and half a line."""
+    lines = file.read_text().splitlines()[:step] if file.exists() else []
+    file.write_text("".join(f"{line}\n" for line in lines))
+    return file.open("a")
+
+
 def pretrain(config: PretrainConfig) -> Path:
     """Train (or resume) to the end; returns the model folder."""
     config.out.mkdir(parents=True, exist_ok=True)
     maker = prepare(config)
     model = starting_model(config)
     run = Run(config, model, optimisers(model, config.learning_rate))
-    resumed = run.resume()
+    run.resume()
     saved = time.monotonic()
     with (
-        open(config.out / "log.jsonl", "a" if resumed else "w") as log,
+        log_from(config.out / "log.jsonl", run.step) as log,
         Progress(config.tokens) as bar,
     ):
         for figures in train(run, maker):
