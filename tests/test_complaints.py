@@ -132,6 +132,7 @@ def test_a_bad_field_of_a_command_is_named(frame: dict[str, Any], said: str) -> 
         ({"length": "long"}, "'long'"),
         ({"length": 1e400}, "inf"),
         ({"initial": 7}, "7"),
+        ({"keep": 1.5, "initial": "x"}, "1.5"),
     ],
 )
 def test_a_bad_hole_is_named_by_its_place(spec: dict[str, Any], value: str) -> None:

@@ -101,7 +101,10 @@ class FakeBackend:
             self._forward()
         fills, finish = [], "stop"
         for before, spec in holes_of(request):
-            fill = started(self.fill_for(before), spec.initial or "")
+            if spec.keep is None:
+                fill = started(self.fill_for(before), spec.initial or "")
+            else:  # laid over a draft, which stays unless the table has something else
+                fill = self.fill_for(before, spec.initial)
             tokens, cut = shaped(fill, spec)
             fills.append(tokens)
             finish = "length" if cut else finish
@@ -113,7 +116,10 @@ class FakeBackend:
                 self._forward()
                 used += 1
                 settled = frozenset(order[: len(order) * step // steps])
-                drawn = [drawing(tokens, i, settled) for i, tokens in enumerate(fills)]
+                drawn = [
+                    drawing(tokens, i, settled, request.by_token)
+                    for i, tokens in enumerate(fills)
+                ]
                 last = step == steps
                 pin = yield FakeFrame(
                     candidate=candidate,
@@ -130,9 +136,10 @@ class FakeBackend:
                     there = len(fills[pin.hole])
                     fills[pin.hole] = (TOKEN.findall(fill) + [""] * there)[:there]
 
-    def fill_for(self, before: str) -> str:
+    def fill_for(self, before: str, draft: str | None = None) -> str:
         keys = [key for key in self.table if before.endswith(key)]
         default = self.adapters[self.adapter] if self.adapter else self.default
+        default = default if draft is None else draft
         return self.table[max(keys, key=len)] if keys else default
 
     def _steps(self, request: Infill, tokens: int) -> int:
@@ -187,7 +194,10 @@ def sureness(token: str, at: tuple[int, int]) -> float:
 
 
 def drawing(
-    tokens: list[str], hole: int, settled: frozenset[tuple[int, int]]
+    tokens: list[str],
+    hole: int,
+    settled: frozenset[tuple[int, int]],
+    by_token: bool = False,
 ) -> tuple[list[str | int], list[float]]:
     """Pieces and their confidence: neighbours of a kind drawn as one."""
     pieces: list[str | int] = []
@@ -197,7 +207,8 @@ def drawing(
         if piece == "":
             continue
         number = sureness(token, (hole, at)) if isinstance(piece, str) else 0.0
-        if pieces and type(pieces[-1]) is type(piece):
+        alike = pieces and type(pieces[-1]) is type(piece)
+        if alike and not (by_token and isinstance(piece, str)):
             pieces[-1] += piece  # type: ignore[operator]
             sure[-1].append(number)
         else:

@@ -61,11 +61,13 @@ class Canvas:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hole:
     """A gap to fill. `length` n: exactly n tokens; "auto": the model's own, up to
-    `max_tokens`. `initial` is text the fill starts with."""
+    `max_tokens`. `initial` is text the fill starts with; with `keep` the hole lies over
+    it, token for token (draft.py)."""
 
     max_tokens: int | None = None
     length: int | str = "auto"
     initial: str | None = None
+    keep: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_tokens", "length"):
@@ -123,6 +125,8 @@ def lay_out(
     for hole in (part for part in parts if isinstance(part, Hole)):
         start = tokenizer.encode(as_learnt(hole.initial or ""))
         size = hole.size or len(start) + DEFAULT_MASKS
+        if hole.keep is not None:
+            start, size = [], len(start)
         between = encode_between(next(gaps), tokenizer, profile) if filled else []
         filled.append((between + start, max(0, size - len(start))))
     room = profile.context - 1 - sum(len(fixed) + masks for fixed, masks in filled)
@@ -204,7 +208,12 @@ def opening(tokenizer: Tokenizer, profile: Profile, *, exposed: bool) -> list[in
 
 
 def draw_pieces(
-    ids: Sequence[int], certainty: Sequence[float], mask_id: int, tokenizer: Tokenizer
+    ids: Sequence[int],
+    certainty: Sequence[float],
+    mask_id: int,
+    tokenizer: Tokenizer,
+    *,
+    by_token: bool = False,
 ) -> tuple[Pieces, list[float]]:
     """Settled text and runs of masks, each with its mean certainty (0 for masks).
 
@@ -215,7 +224,8 @@ def draw_pieces(
     for text, members in whole_characters(ids, mask_id, tokenizer):
         piece: str | int = len(members) if text is None else text
         total = 0.0 if text is None else sum(certainty[k] for k in members)
-        if pieces and isinstance(pieces[-1], str) == isinstance(piece, str):
+        alike = pieces and isinstance(pieces[-1], str) == isinstance(piece, str)
+        if alike and not (by_token and isinstance(piece, str)):
             pieces[-1] += piece  # type: ignore[operator]
             sums[-1] = (sums[-1][0] + total, sums[-1][1] + len(members))
         else:

@@ -25,6 +25,7 @@ from dlmd.decode.canvas import (
     lay_out,
 )
 from dlmd.decode.chat import ends_of, lay_out_chat
+from dlmd.decode.draft import laid_over
 from dlmd.decode.graphed import Graphed, denoise_graphed
 from dlmd.decode.length import Lengths, lengths_of
 from dlmd.decode.loop import denoise, yields
@@ -71,6 +72,7 @@ class Document:
     profile: Profile
     ends: frozenset[int] = frozenset()  # tokens after which a hole's rest is nothing
     chosen: tuple[bool, ...] = ()  # holes that the model gave their length
+    by_token: bool = False  # a piece for each token
 
 
 def infill(
@@ -94,7 +96,7 @@ def infill(
     else:
         layout = lay_out_chat(chat, parts, tokenizer, profile)
     holes = [part for part in parts if isinstance(part, Hole)]
-    initials = tuple(hole.initial or "" for hole in holes)
+    initials = tuple(hole.initial or "" if hole.keep is None else "" for hole in holes)
     document = Document(
         holes=layout.holes,
         spans=tuple(
@@ -108,6 +110,7 @@ def infill(
         tokenizer=tokenizer,
         profile=profile,
         ends=frozenset() if chat is None else ends_of(tokenizer, profile),
+        by_token=settings.by_token,
     )
     device = next(model.parameters()).device
     canvas = Canvas(
@@ -117,8 +120,14 @@ def infill(
     auto = [
         masks
         for hole, masks in zip(holes, layout.holes, strict=True)
-        if hole.length == "auto" and len(masks)
+        if hole.length == "auto" and hole.keep is None and len(masks)
     ]
+    drafts = [
+        (masks, tokenizer.encode(as_learnt(hole.initial or "")), hole.keep)
+        for hole, masks in zip(holes, layout.holes, strict=True)
+        if hole.keep is not None
+    ]
+    canvas = laid_over(model, canvas, drafts)
     lengths = lengths_of(profile, auto)
     return frames(model, canvas, document, settings, lengths, pool, graphed)
 
@@ -264,7 +273,7 @@ def drawn(canvas: Canvas, document: Document, step: int, of: int) -> Iterator[Fr
             )
         ]
         if final:
-            holes = [finished(*hole) for hole in holes]
+            holes = [finished(*hole, by_token=document.by_token) for hole in holes]
         yield Frame(
             candidate=candidate,
             step=step,
@@ -286,7 +295,11 @@ def draw_hole(
     ids: list[int], sure: list[float], initial: str, document: Document
 ) -> tuple[Pieces, list[float]]:
     pieces, numbers = draw_pieces(
-        ids, sure, document.profile.mask_id, document.tokenizer
+        ids,
+        sure,
+        document.profile.mask_id,
+        document.tokenizer,
+        by_token=document.by_token,
     )
     if initial and pieces and isinstance(pieces[0], str):
         pieces[0] = initial + pieces[0]
@@ -295,7 +308,9 @@ def draw_hole(
     return pieces, numbers
 
 
-def finished(pieces: Pieces, numbers: list[float]) -> tuple[Pieces, list[float]]:
+def finished(
+    pieces: Pieces, numbers: list[float], *, by_token: bool = False
+) -> tuple[Pieces, list[float]]:
     """What a finished hole shows: characters still broken now will never be whole."""
     told = [
         (piece, number)
@@ -304,6 +319,8 @@ def finished(pieces: Pieces, numbers: list[float]) -> tuple[Pieces, list[float]]
     ]
     if not told:
         return [], []
+    if by_token:
+        return [piece for piece, _ in told], [number for _, number in told]
     text = "".join(piece for piece, _ in told)
     return [text], [sum(number for _, number in told) / len(told)]
 

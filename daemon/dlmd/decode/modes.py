@@ -38,6 +38,7 @@ class InfillSettings:
     top_p: float | None = None
     seed: int | None = None
     n: int = 1
+    by_token: bool = False  # states tell of each token by itself
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

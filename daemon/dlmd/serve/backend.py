@@ -279,6 +279,7 @@ def hole_fields(spec: HoleSpec) -> dict[str, Any]:
         "max_tokens": spec.max_tokens,
         "length": "auto" if spec.length is None else spec.length,
         "initial": spec.initial,
+        "keep": spec.keep,
     }
 
 
@@ -296,4 +297,5 @@ def infill_settings(request: Infill, defaults: Settings) -> Any:
         top_p=defaults.top_p if request.top_p is None else request.top_p,
         seed=request.seed,
         n=request.n,
+        by_token=request.by_token,
     )

@@ -106,6 +106,7 @@ def _ranges(limits: Limits) -> dict[str, tuple[float, float, str]]:
         "deadline_ms": (1, limits.max_deadline_ms, "an integer"),
         "max_tokens": (1, limits.max_tokens, "an integer"),
         "length": (1, limits.max_tokens, "an integer"),
+        "keep": (0, 1, "a number"),
         "hole": (0, limits.max_holes - 1, "an integer"),
     }
 
@@ -121,10 +122,11 @@ def _expected(path: str, limits: Limits) -> str:
         "id": f"a string of 1 to {limits.max_id_chars} printable characters",
         "supersedes": "the id of an earlier request",
         "parts": "a list of texts and holes, each a string or an object with a hole",
-        "hole": "an object with max_tokens, length or initial",
+        "hole": "an object with max_tokens, length, initial or keep",
         "initial": "a string",
         "mode": "exact, quality or fast",
         "stream": "true or false",
+        "by_token": "true or false",
         "priority": "interactive or batch",
         "keep_alive": f"{duration.EXPECTED}, at most {limits.max_keep_alive_s} seconds",
         "model": f"a name of 1 to {limits.max_name_chars} printable characters",
@@ -259,6 +261,13 @@ def _hole_complaints(
     yield from _out_of_range(
         "max_tokens", f"{path}.max_tokens", spec.max_tokens, id, limits
     )
+    yield from _out_of_range("keep", f"{path}.keep", spec.keep, id, limits)
+    if spec.keep is not None and not spec.initial:
+        yield ProtocolError(
+            f"{path} has keep without initial, expected the text to lay the hole over; "
+            "add initial or leave keep out",
+            id=id,
+        )
     if isinstance(spec.length, str):
         if spec.length != "auto":
             complaint = _range_complaint(f"{path}.length", spec.length, limits)

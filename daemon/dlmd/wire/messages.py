@@ -56,7 +56,10 @@ class Limits(Struct, frozen=True, kw_only=True):
 class HoleSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_tokens: int | None = None
     length: int | str | None = None  # a number of tokens, or "auto"
-    initial: str | None = None  # text to start from, for repair
+    initial: str | None = None  # text the fill starts with
+    # With it the hole lies over `initial`: of its tokens those stay that the model, not
+    # seeing them, is at least this sure of (0 to 1); the others are written anew.
+    keep: float | None = None
 
 
 class HolePart(Struct, frozen=True, omit_defaults=True):
@@ -67,8 +70,11 @@ def hole(
     max_tokens: int | None = None,
     length: int | str | None = None,
     initial: str | None = None,
+    keep: float | None = None,
 ) -> HolePart:
-    return HolePart(HoleSpec(max_tokens=max_tokens, length=length, initial=initial))
+    return HolePart(
+        HoleSpec(max_tokens=max_tokens, length=length, initial=initial, keep=keep)
+    )
 
 
 class Turn(Struct, frozen=True, kw_only=True):
@@ -96,6 +102,7 @@ class Infill(
     seed: int | None = None
     n: int = 1
     stream: bool = True
+    by_token: bool = False  # states give each token a piece and a confidence of its own
     priority: Literal["interactive", "batch"] = "interactive"
     supersedes: str | None = None
     deadline_ms: int | None = None
