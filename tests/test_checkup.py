@@ -210,7 +210,8 @@ def test_a_pulled_model_is_held_against_the_table(
     list(pull.carry_out(pull.plan(NAME, source=EMBEDDED_FOLDER)))
     found = first_red(Settings(model=NAME, device="cpu"))
     assert "names 3 as the mask id, the table of models 151666" in found.seen
-    assert "28 layers of 3584/18944" in found.seen and "dlmd pull" in found.fix
+    assert "28 layers of 3584/18944" in found.seen
+    assert f"`dlmd pull {NAME} --from DIR`" in found.fix
 
 
 def test_the_model_that_auto_serves_is_the_one_looked_into(
@@ -270,6 +271,16 @@ def test_a_model_that_float32_has_no_room_for_is_held_as_it_is_in_its_file(
     backend = ModelBackend(settings)
     backend.load(lambda done, total: None)
     assert backend.dtype == "bfloat16"
+
+
+def test_a_device_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    monkeypatch.setattr(ModelBackend, "load", full)
+    found = first_red(Settings(model="embedded", device="cpu"))
+    assert found.seen == "OutOfMemoryError: CUDA out of memory."
+    assert "check again" in found.fix
 
 
 @pytest.fixture

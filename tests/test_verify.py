@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,17 @@ def test_another_byte_is_found_with_size_and_time_kept(folder: Path) -> None:
     os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
     assert "has sha256" in refused(folder)
     assert f"`dlmd pull {NAME}`" in refused(folder)
+
+
+def test_who_copied_a_model_from_a_folder_is_told_to_give_the_folder(
+    folder: Path,
+) -> None:
+    record = shelf.read(NAME)
+    assert record is not None
+    local = folder.rename(folder.with_name(shelf.LOCAL))
+    shelf.write(replace(record, revision=shelf.LOCAL))
+    (local / "config.json").unlink()
+    assert f"`dlmd pull {NAME} --from DIR`" in refused(local)
 
 
 def test_what_this_process_hashed_is_hashed_again_once_touched(

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 FACTORS = (0.01, 0.1, 10.0, 100.0)  # of the rotary base
 BETTER = 0.97  # of the loss: another setting this much better is the right one
-AGAIN = "`dlmd pull {name}` checks every file and fetches what is not right"
+AGAIN = "`{command}` checks every file and brings what is not right"
+RETRY = "end what else uses the device and check again, or set DLMD_DEVICE=cpu for it"
 REPORT = "do not use it: config.json and weights, or the table of models, do not belong together"
 
 
@@ -77,6 +78,10 @@ def checks(settings: Settings, say: Say, *, hashed: bool) -> Iterator[Finding]:
         backend = ModelBackend(fitting.settings)
         try:
             yield from loaded(backend, table, say)
+        except RuntimeError as error:  # a card that is full, or fell over
+            first, *_ = str(error).strip().split("\n")
+            seen = f"{type(error).__name__}: {first[:200]}"
+            yield Finding(name="load", grade="fault", seen=seen, fix=RETRY)
         finally:
             backend.unload()
 
@@ -120,12 +125,13 @@ def tensors(chosen: which.Chosen, table: Profile) -> Finding:
             f"config.json names {chosen.profile.mask_id} as the mask id, the table of "
             f"models {table.mask_id}",
         )
+    record = shelf.of_folder(chosen.folder)
     if wrong:
         return Finding(
             name="tensors",
             grade="fault",
             seen="; ".join(wrong),
-            fix=AGAIN.format(name=chosen.name) if table.repository else REPORT,
+            fix=REPORT if record is None else AGAIN.format(command=shelf.again(record)),
         )
     whose = "the table" if table.shape else "its config.json"
     count = sum(1 for name in found if name != manifest.HEAD or not shape.tied)

@@ -161,6 +161,12 @@ def _damaged(path: Path, name: str) -> ValueError:
     )
 
 
+def again(record: Record) -> str:
+    """What a user types to have the files of a model put right."""
+    source = " --from DIR" if record.revision == LOCAL else ""
+    return f"dlmd pull {record.name}{source}"
+
+
 def write(record: Record) -> None:
     """Make the model visible. A reader sees the old record or the new one, never half of one."""
     path = _record_path(record.name)

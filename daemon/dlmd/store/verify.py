@@ -43,20 +43,18 @@ def check(folder: Path, progress: Callable[[int, int], None] | None = None) -> N
         seen = _size(folder / name)
         if seen != expected.size:
             what = "is missing" if seen is None else f"has {seen} bytes"
-            raise _other(
-                record.name, folder / name, f"{what}, expected {expected.size}"
-            )
+            raise _other(record, folder / name, f"{what}, expected {expected.size}")
     found = hashes(folder, record.files, progress)
     for name, expected in record.files.items():
         if found[name] != expected.sha256:
             said = f"has sha256 {found[name][:12]}…, expected {expected.sha256[:12]}…"
-            raise _other(record.name, folder / name, said)
+            raise _other(record, folder / name, said)
 
 
-def _other(model: str, path: Path, said: str) -> ValueError:
+def _other(record: shelf.Record, path: Path, said: str) -> ValueError:
     return ValueError(
-        f"{path} {said}: it is not what was pulled; type `dlmd pull {model}` to fetch "
-        "it again"
+        f"{path} {said}: it is not what was pulled; type `{shelf.again(record)}` to "
+        "bring it again"
     )
 
 
