@@ -111,6 +111,15 @@ def test_a_damaged_note_is_one_sentence_and_not_listed(
     assert adapters.listed() == []
 
 
+def test_a_broken_one_can_be_removed(home: Path, source: Path, base: Path) -> None:
+    installed(source, base)
+    (home / "repo-1" / "dlmd.json").unlink()
+    adapters.remove("repo-1")
+    assert not (home / "repo-1").exists()
+    with pytest.raises(ValueError, match="no adapter repo-1"):
+        adapters.remove("repo-1")
+
+
 def test_what_is_no_adapter_leaves_nothing_behind(home: Path, base: Path) -> None:
     with pytest.raises(ValueError, match=r"no adapter_config\.json"):
         installed(base, base)

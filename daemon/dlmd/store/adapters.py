@@ -47,13 +47,7 @@ def name_for(repository: Path) -> str:
 
 def find(name: str) -> Path:
     """The folder of an adapter. ValueError: there is none, or the name is not one."""
-    _refuse_name(name)
-    folder = adapters_dir() / name
-    # A link could lead anywhere; what was installed here is none.
-    if folder.is_symlink() or not folder.is_dir():
-        raise ValueError(
-            f"there is no adapter {name}; `dlmd ls --adapters` lists those there are"
-        )
+    folder = _place(name)
     for file in (CONFIG, WEIGHTS, NOTE):
         if (folder / file).is_symlink() or not (folder / file).is_file():
             raise ValueError(f"the adapter {name} lacks {file}; tune it again")
@@ -126,7 +120,8 @@ def install(source: Path, name: str, *, base: Path, base_model: str) -> Adapter:
 
 
 def remove(name: str) -> None:
-    shutil.rmtree(find(name))
+    """Also one that lacks a file."""
+    shutil.rmtree(_place(name))
 
 
 def base_digest(folder: Path) -> str:
@@ -143,6 +138,17 @@ def base_digest(folder: Path) -> str:
         if name.endswith(".safetensors")
     ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _place(name: str) -> Path:
+    _refuse_name(name)
+    folder = adapters_dir() / name
+    # A link could lead anywhere; what was installed here is none.
+    if folder.is_symlink() or not folder.is_dir():
+        raise ValueError(
+            f"there is no adapter {name}; `dlmd ls --adapters` lists those there are"
+        )
+    return folder
 
 
 def _refuse_name(name: str) -> None:
