@@ -116,7 +116,8 @@ def test_a_pull_that_was_agreed_to_goes_on_unasked(home: Home, hub: Hub) -> None
     stopped = terminal.finish()
     hub.held.set()
     hub.held = None
-    assert (stopped.code, stopped.err) == (130, "")
+    assert (stopped.code, stopped.err.splitlines()[1:]) == (130, [])
+    assert "the same command goes on from there" in stopped.err
     assert "% pulled" in dlmd(home, hub, "ls").out.decode()
     assert dlmd(home, hub, "pull", NAME).code == 0
 
@@ -132,6 +133,11 @@ def test_offline_by_environment_and_from_a_folder(
         (source / name).write_bytes(content)
     given = dlmd(home, hub, "pull", NAME, "--from", str(source), "--yes", "--offline")
     assert (given.code, hub.asked) == (0, [])
+
+
+def test_a_folder_has_no_revision(home: Home, hub: Hub) -> None:
+    done = dlmd(home, hub, "pull", NAME, "--from", ".", "--revision", "main")
+    assert (done.code, "a folder has none" in done.err) == (2, True)
 
 
 def test_a_proxy_is_asked_where_one_is_set(home: Home, hub: Hub) -> None:

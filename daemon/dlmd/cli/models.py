@@ -47,6 +47,8 @@ def pull(
     from dlmd.store import shelf
     from dlmd.wire import discovery
 
+    if source is not None and revision is not None:
+        raise typer.BadParameter("--revision is a hub's; a folder has none: drop one")
     plan = store.plan(
         name,
         revision=revision,
@@ -56,9 +58,14 @@ def pull(
     if plan.missing and not (yes or plan.agreed):
         _ask(plan)
     fresh = bool(plan.missing or shelf.doubted(plan.profile.name))
-    _follow(plan)
-    print(f"{plan.profile.name} is here, revision {plan.offer.revision[:12]}")
-    if not _sound(plan.profile.name, fresh=fresh):
+    try:
+        _follow(plan)
+        print(f"{plan.profile.name} is here, revision {plan.offer.revision[:12]}")
+        sound = _sound(plan.profile.name, fresh=fresh)
+    except KeyboardInterrupt:
+        announce("stopped; what came stays, and the same command goes on from there")
+        raise
+    if not sound:
         raise ValueError(
             f"{plan.profile.name} fails its check and is not put to use; its files stay: "
             f"`dlmd doctor --model {plan.profile.name}` checks it again"
