@@ -1,26 +1,24 @@
 """Training canvases: holes cut in text, labels that give the text back, the same batch for the same seed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from dlmd_finetune.canvases import (
     NO_LABEL,
-    SURPLUS_WEIGHT,
     CanvasMaker,
     Ids,
-    body_spans,
-    hide,
-    line_spans,
 )
 from dlmd_finetune.corpus import build, open_corpus
+from dlmd_finetune.cutting import Mix
 from dlmd_finetune.sources import read_sources
 from dlmd_finetune.vocabulary import open_vocabulary, train_vocabulary
-from hypothesis import given
-from hypothesis import strategies as st
 
 SOURCE = "\n".join(
     f"class C{i}:\n    def method(self, value):\n        total = value * {i}\n        if total > {i + 3}:\n            return total\n\n        return self\n"
     for i in range(200)
 )
+OTHER = SOURCE.replace("total", "amount").replace("value", "price")
 IDS = Ids(mask=3, pad=0, bos=1, eos=2)
 
 
@@ -77,27 +75,32 @@ def test_same_seed_same_batch(maker: CanvasMaker) -> None:
     assert (one.tokens_BT != other.tokens_BT).any()
 
 
-@given(length=st.integers(0, 60), extra=st.integers(0, 40), seed=st.integers(0, 1000))
-def test_surplus_never_outweighs_its_first_label(
-    length: int, extra: int, seed: int
+def test_the_middle_stands_last_behind_its_marks(maker: CanvasMaker) -> None:
+    other = CanvasMaker(maker.corpus, maker.tokenizer, IDS, mix=Mix(middle_last=True))
+    tokens, labels, _ = other.middle_last(400, np.random.default_rng(0))
+    assert tokens == labels and tokens[0] == IDS.bos and tokens[-1] == IDS.pad
+    hole, end = tokens.index(IDS.mask), tokens.index(IDS.eos)
+    before, after, middle = tokens[1:hole], tokens[hole + 1 : end], tokens[end + 1 : -1]
+    decode = maker.tokenizer.decode
+    assert middle and decode(before) + decode(middle) + decode(after) in SOURCE
+
+
+def test_names_change_in_as_many_canvases_as_the_mix_says(
+    maker: CanvasMaker, tmp_path: Path
 ) -> None:
-    if length + extra == 0:
-        return
-    masked, weight = hide(length, extra, np.random.default_rng(seed))
-    assert masked.any()
-    assert len(masked) == len(weight) == length + extra
-    assert np.allclose(
-        weight[length + 1 :], weight[0 if length else length] * SURPLUS_WEIGHT
-    )
+    for name, text in (("a", SOURCE), ("b", OTHER), ("c", "# held out\n" + SOURCE)):
+        (tmp_path / f"{name}.py").write_text(text)
+    build(read_sources([tmp_path]), tmp_path / "packed")
+    corpus = open_corpus(tmp_path / "packed")
 
+    def unchanged(mix: Mix) -> int:
+        other = CanvasMaker(corpus, maker.tokenizer, IDS, mix=mix)
+        drawn = [other.holed(600, np.random.default_rng(n))[:2] for n in range(20)]
+        texts = [
+            maker.tokenizer.decode(filled(np.array(tokens), np.array(labels)))
+            for tokens, labels in drawn
+        ]
+        return sum(text in SOURCE or text in OTHER for text in texts)
 
-def test_line_spans_cover_the_text() -> None:
-    text = "a\n\n  b\n"
-    assert [text[start:end] for start, end in line_spans(text)] == ["a", "", "  b", ""]
-
-
-def test_bodies_end_where_the_indentation_does() -> None:
-    text = "def f(x):\n    y = x\n\n    return y\n\nz = 1\n"
-    assert [text[start:end] for start, end in body_spans(text)] == [
-        "    y = x\n\n    return y"
-    ]
+    assert unchanged(Mix()) == 20
+    assert 0 < unchanged(Mix(renamed=0.5)) < 20

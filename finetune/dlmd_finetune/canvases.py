@@ -6,25 +6,20 @@ Knows text and token ids; must not know the network.
 
 Labels: the content of a hole, then padding for its surplus masks. The first padding label
 says where the content ends and weighs as much as a token; the others only repeat it and
-weigh SURPLUS_WEIGHT, lest they win by their number.
+weigh less, lest they win by their number.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from dlmd_finetune.copying import rename_throughout
 from dlmd_finetune.corpus import Corpus
+from dlmd_finetune.cutting import Mix, hide, plan_holes, surplus
 
-SURPLUS_WEIGHT = 0.1
-MAX_TOKEN_WEIGHT = 4.0
-WIDTHS = (16, 24, 32, 48, 64)
-BODY_LINES = 30
 NO_LABEL = -100
-DEF = re.compile(r"^([ \t]*)(?:async )?def .*:\s*(?:#.*)?$")
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,116 +39,20 @@ class Ids:
     eos: int
 
 
-def line_spans(text: str) -> list[Span]:
-    """Start and end (before the newline) of every line."""
-    spans, start = [], 0
-    for line in text.split("\n"):
-        spans.append((start, start + len(line)))
-        start += len(line) + 1
-    return spans
-
-
-def indent_of(line: str) -> int:
-    return len(line) - len(line.lstrip(" \t"))
-
-
-def body_spans(text: str) -> list[Span]:
-    """Bodies of functions, from the start of the first body line to the end of the last."""
-    lines = text.split("\n")
-    spans = line_spans(text)
-    found = []
-    for number, line in enumerate(lines[:-1]):
-        header = DEF.match(line)
-        if not header:
-            continue
-        depth, last = len(header[1]), number
-        for below in range(number + 1, min(number + 1 + BODY_LINES, len(lines))):
-            if lines[below].strip() and indent_of(lines[below]) <= depth:
-                break
-            last = below if lines[below].strip() else last
-        if last > number:
-            found.append((spans[number + 1][0], spans[last][1]))
-    return found
-
-
-def cut_line(text: str, span: Span, rng: np.random.Generator) -> Span:
-    """One hole in one line: the whole line, from the indentation on, to the line's end, or inside it."""
-    start, end = span
-    first = start + indent_of(text[start:end])
-    kind = rng.random()
-    if kind < 0.5:
-        return start, end
-    if kind < 0.75 or end - first < 4:
-        return first, end
-    middle = int(rng.integers(first + 1, end))
-    if kind < 0.92:
-        return middle, end
-    return middle, int(rng.integers(middle, end)) + 1
-
-
-def plan_holes(text: str, rng: np.random.Generator) -> list[Span]:
-    """Where to cut: mostly lines, some runs of lines, some function bodies."""
-    kind = rng.random()
-    if kind < 0.08:
-        bodies = body_spans(text)
-        if bodies:
-            return [bodies[int(rng.integers(len(bodies)))]]
-    lines = [span for span in line_spans(text) if text[span[0] : span[1]].strip()]
-    if not lines:
-        return []
-    if kind < 0.2:
-        first = int(rng.integers(len(lines)))
-        last = min(first + int(rng.integers(1, 6)), len(lines) - 1)
-        return [(lines[first][0], lines[last][1])]
-    share = 0.4 if kind < 0.75 else 0.08
-    chosen = np.flatnonzero(rng.random(len(lines)) < share)
-    if not len(chosen):
-        chosen = rng.integers(0, len(lines), 1)
-    return [cut_line(text, lines[index], rng) for index in chosen]
-
-
-def surplus(length: int, crowded: bool, rng: np.random.Generator) -> int:
-    """How many masks too many: none for one hole in four, else up to a width that requests use."""
-    if rng.random() < 0.25:
-        return 0
-    if crowded:
-        return int(rng.integers(0, 9))
-    wide = [width - length for width in WIDTHS if width >= length]
-    return int(rng.choice(wide[:3])) if wide else int(rng.integers(0, 17))
-
-
-def hide(
-    length: int, extra: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which of a hole's slots are masked, and each slot's loss weight.
-
-    The masked share t is 1 for a third of the holes (every hole starts that way), else
-    uniform: for a third anywhere, for a third from the right, the order in which a hole
-    without a known length is best filled. The weight 1/t (masked-diffusion bound) is
-    applied as slots/masked, capped.
-    """
-    slots = length + extra
-    masked = np.ones(slots, dtype=bool)
-    kind = rng.random()
-    if kind < 0.67:
-        count = max(1, round(rng.random() * slots))
-        order = np.arange(slots)[::-1] if kind < 0.33 else rng.permutation(slots)
-        masked[:] = False
-        masked[order[:count]] = True
-    weight = np.full(
-        slots, min(slots / masked.sum(), MAX_TOKEN_WEIGHT), dtype=np.float32
-    )
-    weight[length + 1 :] *= SURPLUS_WEIGHT
-    return masked, weight
-
-
 class CanvasMaker:
     """Draws batches from a corpus. Deterministic given its seed and how often it was asked."""
 
     def __init__(
-        self, corpus: Corpus, tokenizer: Tokenizer, ids: Ids, *, held_out: bool = False
+        self,
+        corpus: Corpus,
+        tokenizer: Tokenizer,
+        ids: Ids,
+        *,
+        held_out: bool = False,
+        mix: Mix | None = None,
     ) -> None:
         self.corpus, self.tokenizer, self.ids = corpus, tokenizer, ids
+        self.mix = mix or Mix()
         self.documents = np.flatnonzero(corpus.held_out == held_out)
         lengths = np.diff(corpus.offsets)[self.documents]
         self.cumulative = np.cumsum(lengths)
@@ -187,7 +86,9 @@ class CanvasMaker:
         self, chars: int, rng: np.random.Generator
     ) -> tuple[list[int], list[int], list[float]]:
         text = self.window(chars, rng)
-        holes = plan_holes(text, rng)
+        if self.mix.renamed and rng.random() < self.mix.renamed:
+            text = rename_throughout(text, self.window(600, rng), rng)
+        holes = plan_holes(text, rng, self.mix)
         pieces, at = [], 0
         for start, end in holes:
             pieces += [text[at:start], text[start:end]]
@@ -204,11 +105,25 @@ class CanvasMaker:
             truth = np.array(ids + [self.ids.pad] * extra, dtype=np.int64)
             if not len(truth):
                 continue
-            masked, weight = hide(len(ids), extra, rng)
+            masked, weight = hide(len(ids), extra, rng, self.mix.surplus_weight)
             tokens += np.where(masked, self.ids.mask, truth).tolist()
             labels += np.where(masked, truth, NO_LABEL).tolist()
             weights += np.where(masked, weight, 0.0).tolist()
         return tokens, labels, weights
+
+    def middle_last(
+        self, chars: int, rng: np.random.Generator
+    ) -> tuple[list[int], list[int], list[float]]:
+        """For a left-to-right model that fills holes (Bavarian et al. 2022, prefix first): the
+        text with one hole marked by the mask, then end, what the hole held, and padding."""
+        text = self.window(chars, rng)
+        holes = plan_holes(text, rng, self.mix)
+        if not holes:
+            return self.whole(chars, rng)
+        start, end = holes[int(rng.integers(len(holes)))]
+        before, inside, after = self.encode([text[:start], text[start:end], text[end:]])
+        tokens = [*fim_prompt(before, after, self.ids), *inside, self.ids.pad]
+        return tokens, tokens, [1.0] * len(tokens)
 
     def row(
         self, length: int, causal: bool, rng: np.random.Generator
@@ -218,6 +133,8 @@ class CanvasMaker:
         labels: list[int] = []
         weights: list[float] = []
         draw = self.whole if causal else self.holed
+        if self.mix.middle_last and not causal:
+            draw = self.middle_last
         while len(tokens) < length:
             chars = max(120, int((length - len(tokens)) * (3.6 if causal else 2.9)))
             more = draw(chars, rng)
@@ -239,6 +156,11 @@ class CanvasMaker:
             labels_BT=labels,
             weights_BT=np.array([row[2] for row in drawn], dtype=np.float32),
         )
+
+
+def fim_prompt(before: list[int], after: list[int], ids: Ids) -> list[int]:
+    """What a left-to-right model is shown before it writes the middle."""
+    return [ids.bos, *before, ids.mask, *after, ids.eos]
 
 
 def texts(corpus: Corpus, every: int) -> Iterator[str]:

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from dlmd_finetune import corpus as corpora
 from dlmd_finetune.canvases import NO_LABEL, Canvases, CanvasMaker, Ids, texts
+from dlmd_finetune.cutting import Mix
 from dlmd_finetune.packages import LISTED, fetch
 from dlmd_finetune.progress import Progress
 from dlmd_finetune.sources import Source, read_installed, read_library, read_sources
@@ -76,6 +77,13 @@ class PretrainConfig:
             "help": "model folder to start from; its shape and vocabulary win over the flags"
         },
     )
+    objective: str = field(
+        default="masked",
+        metadata={
+            "help": "masked: both ways, holes anywhere; fim: left to right to the end, the "
+            "hole's text last, to compare with"
+        },
+    )
     exclude: list[Path] = field(
         default_factory=list,
         metadata={
@@ -92,6 +100,16 @@ class PretrainConfig:
             "help": "learn from what is installed beside dlmd too, where its licence is permissive"
         },
     )
+
+    def __post_init__(self) -> None:
+        if self.objective not in ("masked", "fim"):
+            raise ValueError(
+                f"--objective is {self.objective!r}; expected masked or fim"
+            )
+
+    @property
+    def mix(self) -> Mix:
+        return Mix(middle_last=self.objective == "fim")
 
 
 def network_config(config: PretrainConfig) -> DreamConfig:
@@ -194,7 +212,9 @@ def held_out_loss(model: Dream, maker: CanvasMaker, batches: int = 16) -> float:
     with torch.no_grad():
         losses = [
             canvas_loss(
-                model, maker.batch(8, SHORT, False, (HELD_OUT_SEED, part)), False
+                model,
+                maker.batch(8, SHORT, False, (HELD_OUT_SEED, part)),
+                maker.mix.middle_last,
             )[1]
             for part in range(batches)
         ]
@@ -253,8 +273,9 @@ def train(run: Run, maker: CanvasMaker) -> Iterator[dict[str, float]]:
             size = sum(batch.tokens_BT.size for batch in batches)
             coming = ask(run.step + 1, run.tokens + size)
             losses = []
+            one_way = causal or maker.mix.middle_last
             for batch in batches:
-                weighted, plain = canvas_loss(run.model, batch, causal)
+                weighted, plain = canvas_loss(run.model, batch, one_way)
                 (weighted / len(batches)).backward()
                 losses.append(plain.detach())
             torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
@@ -322,6 +343,7 @@ def prepare(config: PretrainConfig) -> CanvasMaker:
             bos=ids.bos_token_id,
             eos=ids.eos_token_id,
         ),
+        mix=config.mix,
     )
 
 
@@ -376,6 +398,10 @@ def pretrain(config: PretrainConfig) -> Path:
                 saved = time.monotonic()
     run.save()
     export(run)
-    held_out = CanvasMaker(maker.corpus, maker.tokenizer, maker.ids, held_out=True)
-    print(f"held-out masked loss: {held_out_loss(model, held_out):.3f} nats")
+    held_out = CanvasMaker(
+        maker.corpus, maker.tokenizer, maker.ids, held_out=True, mix=config.mix
+    )
+    print(
+        f"held-out {config.objective} loss: {held_out_loss(model, held_out):.3f} nats"
+    )
     return config.out / "model"
