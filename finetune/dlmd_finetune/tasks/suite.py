@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dlmd_finetune.tasks import visit
+from dlmd_finetune.sandbox import visit
 
 PROBE = Path(__file__).with_name("probe.py")
 LIMIT_S = 10.0  # for one test
