@@ -85,18 +85,27 @@ def test_a_file_beyond_the_limit_is_refused_with_the_limit(home: Home) -> None:
 
 def test_numbers_out_of_bounds_name_the_bound(home: Home) -> None:
     with home.fake_daemon():
-        refused(
-            home.run("infill", "f.py:1", "--tokens", "9999"), "length was 9999", "1024"
-        )
+        for flag, value, told in (
+            ("--tokens", "9999", "a whole number from 1 to 1024"),
+            ("--tokens", "0", "a whole number from 1 to 1024"),
+            ("--steps", "0", "a whole number from 1 to 1024"),
+            ("--seed", "-1", "a whole number from 0 to 9223372036854775807"),
+            ("--delay", "20000", "a whole number from 0 to 10000"),
+            ("--keep-alive", "10y", 'a time such as "10m"'),
+        ):
+            done = home.run("infill", "f.py:1", flag, value)
+            refused(done, f"{flag} is ", value, f", expected {told}")
+        refused(home.run("logs", "-n", "-5"), "--lines is -5, expected")
         refused(
             home.run("infill", "f.py:1", "--temperature", "-1"),
             "--temperature is -1, expected",
         )
         refused(
             home.run("infill", "f.py:1", "--steps", "2", "--tokens-per-step", "2"),
-            "at most one",
+            "--steps is 2 and --tokens-per-step 2, expected at most one",
         )
-        refused(home.run("infill", "-", stdin="⟦0⟧".encode()), "length was 0, expected")
+        refused(home.run("infill", "-", stdin="⟦0⟧".encode()), "⟦0⟧", "expected 1 to")
+        refused(home.run("infill", "-", stdin="⟦9999⟧".encode()), "⟦9999⟧", "1024")
 
 
 def test_no_daemon_and_none_may_be_started(home: Home) -> None:

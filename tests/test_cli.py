@@ -81,8 +81,19 @@ def test_the_flags_are_these() -> None:
         (["infill", "-", "--write"], "--write needs FILE:LINE"),
         (["infill", "f:1", "--hole", "X"], "use it with -"),
         (["infill", "-", "--hole", ""], "--hole is empty"),
-        (["infill", "f:1", "--mode", "best"], "'best' is not one of"),
-        (["infill", "f:1", "--tokens", "many"], "Invalid value for '--tokens'"),
+        (
+            ["infill", "f:1", "--mode", "Fast"],
+            "'--mode': 'Fast', expected exact, quality or fast\n",
+        ),
+        (
+            ["infill", "f:1", "--tokens", "many"],
+            "'--tokens': 'many', expected a whole number\n",
+        ),
+        (
+            ["infill", "f:1", "--temperature", "hot"],
+            "'--temperature': 'hot', expected a number\n",
+        ),
+        (["logs", "-n", "x"], "'x', expected a whole number\n"),
         (["nonsense"], "No such command"),
     ],
 )

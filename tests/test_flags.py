@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import typer
-from dlmd.flags import run_with_flags
+from dlmd.flags import bounded, run_with_flags
 from typer.testing import CliRunner, Result
 
 
@@ -69,6 +69,18 @@ def test_help_is_that_of_the_fields_and_of_the_command() -> None:
 )
 def test_a_number_that_comes_back_is_the_exit_code(answer: object, code: int) -> None:
     assert invoke("c", answer=answer)[0].exit_code == code
+
+
+def test_text_that_is_no_number_is_refused_with_what_was_expected() -> None:
+    assert "'x', expected a whole number" in invoke("c", "--max-size", "x")[0].output
+    assert "'x', expected a number" in invoke("c", "--rate", "x")[0].output
+
+
+def test_a_number_out_of_bounds_is_named_by_its_flag() -> None:
+    bounded("--n", None, 1, 2)
+    bounded("--n", 2, 1, 2)
+    with pytest.raises(ValueError, match="--n is 3, expected a whole number from 1 to"):
+        bounded("--n", 3, 1, 2)
 
 
 @pytest.mark.parametrize(

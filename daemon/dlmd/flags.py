@@ -7,11 +7,19 @@ once these are imported. Knows dataclasses and typer; must not know any one comm
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import typer
 
-from dlmd.settings import FIELDS
+from dlmd.settings import FIELDS, kind_of, listed, required
 
 Config = TypeVar("Config")
 
@@ -21,7 +29,44 @@ def setting(name: str) -> Any:
     entry = FIELDS[name]
     silent = entry.default is None or entry.default is False
     known = "" if silent else f"  [default: {entry.default}]"
-    return typer.Option(_flag(entry), help=entry.metadata["help"] + known)
+    shown = entry.metadata["help"] + known
+    return typer.Option(_flag(entry), help=shown, **typed(kind_of(name)))
+
+
+def typed(kind: Any) -> dict[str, Any]:
+    """How text becomes a value of that type. What it refuses, it refuses in our words:
+    the library's are another with each version of it."""
+    kind = required(kind)
+    if kind in _NUMBERS:
+        metavar, what = _NUMBERS[kind]
+        return {"parser": _reader(kind, what), "metavar": metavar}
+    if get_origin(kind) is Literal:
+        words = get_args(kind)
+        known = {word: word for word in words}
+        parser = _reader(known.__getitem__, listed(words))
+        return {"parser": parser, "metavar": f"[{'|'.join(words)}]"}
+    return {}
+
+
+_NUMBERS = {int: ("INTEGER", "a whole number"), float: ("FLOAT", "a number")}
+
+
+def _reader(read: Callable[[str], Any], what: str) -> Callable[[str], Any]:
+    def value(text: str) -> Any:
+        try:
+            return read(text)
+        except (ValueError, KeyError):
+            raise typer.BadParameter(f"{text!r}, expected {what}") from None
+
+    return value
+
+
+def bounded(flag: str, value: int | None, least: int, most: int) -> None:
+    """ValueError for a number that nobody could mean."""
+    if value is not None and not least <= value <= most:
+        raise ValueError(
+            f"{flag} is {value}, expected a whole number from {least} to {most}"
+        )
 
 
 def run_with_flags(
@@ -59,7 +104,7 @@ def run_with_flags(
 def _parameter(entry: Field[Any], kind: Any, *, is_flag: bool) -> inspect.Parameter:
     about = entry.metadata.get("help")
     info = (
-        typer.Option(_flag(entry), help=about)
+        typer.Option(_flag(entry), help=about, **typed(kind))
         if is_flag
         else typer.Argument(help=about)
     )

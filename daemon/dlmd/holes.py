@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlmd.wire.protocol import HolePart, hole
+from dlmd.wire.protocol import HolePart, Limits, hole
 
 Part = str | HolePart
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?", re.DOTALL)
@@ -144,7 +144,17 @@ def write_back(document: Document, text: str) -> None:
 def _split_marks(text: str, tokens: int | None) -> tuple[list[str], list[int | None]]:
     # re.split with one group alternates: text, digits, text, digits, ..., text.
     pieces = _MARK.split(text)
-    return pieces[::2], [int(digits) if digits else tokens for digits in pieces[1::2]]
+    return pieces[::2], [_marked(digits, tokens) for digits in pieces[1::2]]
+
+
+def _marked(digits: str, tokens: int | None) -> int | None:
+    most = Limits().max_tokens
+    if digits and not (len(digits) < 9 and 1 <= int(digits) <= most):
+        raise ValueError(
+            f"the mark ⟦{digits[:20]}⟧ asks for a hole of that many tokens, expected 1 to "
+            f"{most}; write ⟦⟧ to let the model find the length"
+        )
+    return int(digits) if digits else tokens
 
 
 def _offset(text: str, line: int, column: int | None, name: str) -> int:

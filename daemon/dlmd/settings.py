@@ -188,7 +188,7 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     for name in FIELDS:
         variable = f"DLMD_{name.upper()}"
         if variable in env:
-            text = _parsed(env[variable], _required(_TYPES[name]))
+            text = _parsed(env[variable], kind_of(name))
             found[name] = _checked(name, text, variable)
     return found
 
@@ -206,7 +206,7 @@ def _parsed(text: str, kind: Any) -> object:
 
 
 def _checked(name: str, value: Any, where: str) -> Any:
-    kind = _required(_TYPES[name])
+    kind = kind_of(name)
     if get_origin(kind) is Annotated:
         kind, pattern, expected = get_args(kind)
         if isinstance(value, kind) and not pattern.fullmatch(value):
@@ -215,7 +215,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
         choices = get_args(kind)
         if value in choices:
             return value
-        raise ValueError(f"{where} is {value!r}, expected {_listed(choices)}")
+        raise ValueError(f"{where} is {value!r}, expected {listed(choices)}")
     if kind is float and type(value) is int:
         value = float(value)
     # type(), not isinstance: true is an int in Python, and no number to a user.
@@ -230,12 +230,17 @@ def _checked(name: str, value: Any, where: str) -> Any:
     return value
 
 
-def _required(kind: Any) -> Any:
+def kind_of(name: str) -> Any:
+    """The type of a setting that is made."""
+    return required(_TYPES[name])
+
+
+def required(kind: Any) -> Any:
     """The type of a value that is there."""
     if isinstance(kind, UnionType) or get_origin(kind) is Union:
         return next(part for part in get_args(kind) if part is not type(None))
     return kind
 
 
-def _listed(choices: tuple[str, ...]) -> str:
+def listed(choices: tuple[str, ...]) -> str:
     return ", ".join(choices[:-1]) + f" or {choices[-1]}"

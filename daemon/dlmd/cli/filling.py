@@ -19,7 +19,7 @@ from dlmd.cli.shared import (
     app,
     print_json,
 )
-from dlmd.flags import setting
+from dlmd.flags import bounded, setting, typed
 from dlmd.settings import Mode, Settings, load
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dlmd.wire.client import Endpoint
     from dlmd.wire.protocol import Infill, Result, Status
 
+WHOLE = typed(int) | {"metavar": "N"}
 Place = Annotated[str, typer.Argument(metavar="FILE:LINE[:COL]|-")]
 Marker = Annotated[
     str | None,
@@ -34,20 +35,18 @@ Marker = Annotated[
 ]
 Tokens = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Slots of a hole; else the model finds its length."),
+    typer.Option(help="Slots of a hole; else the model finds its length.", **WHOLE),
 ]
-Steps = Annotated[int | None, typer.Option(metavar="N", help="Denoising steps.")]
+Steps = Annotated[int | None, typer.Option(help="Denoising steps.", **WHOLE)]
 Seed = Annotated[
-    int | None, typer.Option(metavar="N", help="The same seed draws the same fill.")
+    int | None, typer.Option(help="The same seed draws the same fill.", **WHOLE)
 ]
 Write = Annotated[bool, typer.Option("--write", help="Write the fill into FILE.")]
 Delay = Annotated[
     int,
     typer.Option(
-        metavar="MS",
-        min=0,
-        max=10_000,
         help="Pause after each drawn state; slows the drawing, not the model.",
+        **WHOLE | {"metavar": "MS"},
     ),
 ]
 
@@ -78,10 +77,12 @@ def infill(
     """
     from dlmd import ask, holes
 
+    _refuse_numbers(tokens, steps, tokens_per_step, seed, delay)
     document = _document(place, hole, tokens, write)
     settings = load(
         {"mode": mode, "temperature": temperature, "top_p": top_p, "socket": socket}
         | {"tokens_per_step": tokens_per_step, "no_start": no_start, "connect": connect}
+        | {"keep_alive": keep_alive}
     )
     # Steps asked for here beat tokens per step from the environment or the file.
     per_step = settings.tokens_per_step if steps is None else tokens_per_step
@@ -100,6 +101,28 @@ def infill(
     if write:
         holes.write_back(document, filled)
         announce(f"wrote {document.path}")
+
+
+def _refuse_numbers(
+    tokens: int | None,
+    steps: int | None,
+    tokens_per_step: float | None,
+    seed: int | None,
+    delay: int,
+) -> None:
+    """What the daemon would refuse too, by the names that were typed."""
+    from dlmd.wire.protocol import LARGEST_SEED, Limits
+
+    limits = Limits()
+    bounded("--tokens", tokens, 1, limits.max_tokens)
+    bounded("--steps", steps, 1, limits.max_steps)
+    bounded("--seed", seed, 0, LARGEST_SEED)
+    bounded("--delay", delay, 0, 10_000)
+    if steps is not None and tokens_per_step is not None:
+        raise ValueError(
+            f"--steps is {steps} and --tokens-per-step {tokens_per_step:g}, expected at "
+            "most one of them; leave one out"
+        )
 
 
 def _document(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dlmd.cli.shared import LOOK, announce, app
+from dlmd.flags import bounded, typed
 
 services = typer.Typer(help="Keep the daemon running from login on (systemd).", **LOOK)
 app.add_typer(services, name="service")
@@ -44,7 +45,10 @@ def logs(
     lines: Annotated[
         int | None,
         typer.Option(
-            "--lines", "-n", metavar="N", min=0, help="Only the last N lines."
+            "--lines",
+            "-n",
+            help="Only the last N lines.",
+            **typed(int) | {"metavar": "N"},
         ),
     ] = None,
 ) -> None:
@@ -52,6 +56,7 @@ def logs(
     from dlmd import logs
     from dlmd.wire import discovery
 
+    bounded("--lines", lines, 0, 10**9)
     path = discovery.log_path()
     if sentence := logs.elsewhere(path):
         announce(sentence)

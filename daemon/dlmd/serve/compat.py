@@ -13,7 +13,14 @@ from typing import TypeVar
 import msgspec
 
 from dlmd.wire.complaints import shown
-from dlmd.wire.protocol import Infill, Limits, ProtocolError, Turn, hole
+from dlmd.wire.protocol import (
+    LARGEST_SEED,
+    Infill,
+    Limits,
+    ProtocolError,
+    Turn,
+    hole,
+)
 
 MOST_STOPS = 64
 MOST_STOP_CHARS = 1024
@@ -22,7 +29,6 @@ MOST_TOKENS_ASKED = (
 )
 MOST_TIME_MS = 3_600_000
 SMALLEST_TOP_P = 1e-4
-LARGEST_SEED = 2**63 - 1
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from dlmd.wire import duration
 from dlmd.wire.messages import (
+    LARGEST_SEED,
     ClientMessage,
     HolePart,
     HoleSpec,
@@ -101,7 +102,7 @@ def _ranges(limits: Limits) -> dict[str, tuple[float, float, str]]:
         "tokens_per_step": (0.1, limits.max_tokens, "a number"),
         "temperature": (0, limits.max_temperature, "a number"),
         "top_p": (0.0001, 1, "a number"),
-        "seed": (0, 2**63 - 1, "an integer"),
+        "seed": (0, LARGEST_SEED, "an integer"),
         "n": (1, limits.max_candidates, "an integer"),
         "deadline_ms": (1, limits.max_deadline_ms, "an integer"),
         "max_tokens": (1, limits.max_tokens, "an integer"),

@@ -34,6 +34,9 @@ Code = Literal[
 ]
 
 
+LARGEST_SEED = 2**63 - 1
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """Every bound the daemon holds its clients to; told to them in hello."""
 

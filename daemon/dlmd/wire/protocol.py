@@ -12,6 +12,7 @@ import msgspec
 
 from dlmd.wire.complaints import complaints, explain, shown
 from dlmd.wire.messages import (
+    LARGEST_SEED,
     PROTOCOL,
     SERVING,
     Cancel,
@@ -43,6 +44,7 @@ from dlmd.wire.messages import (
 )
 
 __all__ = [
+    "LARGEST_SEED",
     "PROTOCOL",
     "SERVING",
     "Cancel",
