@@ -270,6 +270,31 @@ def test_ps_shows_what_is_loaded_and_until_when(home: Home) -> None:
 
 
 @pytest.mark.slow
+def test_settings_are_listed_for_people_and_for_scripts(home: Home) -> None:
+    told = home.run("settings", DLMD_MODE="fast").out.decode()
+    assert 'mode = "fast"  (by DLMD_MODE)\n    How to decode:' in told
+    assert "\nsocket = -\n" in told
+    listed = json.loads(home.run("settings", "--json").out)["settings"]
+    assert {each["key"]: each["value"] for each in listed}["mode"] == "quality"
+
+
+@pytest.mark.slow
+def test_stop_takes_a_socket_as_the_others_do(home: Home) -> None:
+    own = str(home.folder / "run" / "dlmd.sock")
+    nobody = home.run("stop", "--socket", own)
+    assert (nobody.code, nobody.out) == (0, f"no daemon runs at {own}\n".encode())
+    with home.fake_daemon() as daemon:
+        elsewhere = home.run(
+            "stop", "--socket", own, DLMD_RUNTIME_DIR=str(home.folder / "other")
+        )
+        assert elsewhere.code == 1 and "was not announced in" in elsewhere.err
+        assert home.run("stop", "--socket", "gone").out == b"no daemon runs at gone\n"
+        assert daemon.poll() is None
+        assert home.run("stop", "--socket", own).code == 0
+        assert daemon.wait(10) == 0
+
+
+@pytest.mark.slow
 def test_stop_never_signals_a_process_that_is_not_the_daemon(home: Home) -> None:
     with (
         home.fake_daemon() as daemon,

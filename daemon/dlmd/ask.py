@@ -23,6 +23,7 @@ from dlmd.wire.client import Client, Endpoint
 from dlmd.wire.discovery import Discovery
 from dlmd.wire.protocol import SERVING, Hello, Infill, Result, State, Status
 from dlmd.wire.remote import endpoint_of
+from dlmd.wire.runtime import runtime_path
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -198,6 +199,22 @@ async def greeting(endpoint: Endpoint | None) -> Hello:
     """What a daemon says first: its status, and how many others it talks to."""
     async with Client.connect(endpoint) as client:
         return client.hello
+
+
+def announced(socket: str | None) -> Discovery | None:
+    """The daemon that runs, and at that socket if one is named; None: there is none.
+
+    Who listens elsewhere may be a tunnel to another machine, and is not ours to end."""
+    found = discovery.read()
+    place = None if socket is None else Path(socket).absolute()
+    if place is None or (found is not None and found.socket == place):
+        return found
+    if discovery.accepts(place):
+        raise ValueError(
+            f"what listens at {place} was not announced in {runtime_path()}; stop "
+            "it where it was started, or with DLMD_RUNTIME_DIR as it was there"
+        )
+    return None
 
 
 def stop_for_good(found: Discovery) -> None:

@@ -162,18 +162,18 @@ def _status_text(seen: "Status", place: "Endpoint", pid: int | None) -> str:
 
 
 @app.command()
-def stop() -> None:
+def stop(socket: Socket = None) -> None:
     """Stop the daemon, after what it is doing.
 
     Editors that run now start none by themselves until they are started again; `dlmd serve`
     and whatever is asked for by hand do.
     """
     from dlmd import ask
-    from dlmd.wire import discovery
 
-    found = discovery.read()
+    place = load({"socket": socket}).socket
+    found = ask.announced(place)
     if found is None:
-        print("no daemon runs")
+        print("no daemon runs" + ("" if place is None else f" at {place}"))
         return
     ask.stop_for_good(found)
     print(f"stopped process {found.pid}")
