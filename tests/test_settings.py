@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from dlmd.settings import FIELDS, Settings, config_file, load
+from dlmd.settings import FIELDS, Settings, config_file, load, made
 from dlmd.wire.duration import seconds
 
 
@@ -23,6 +23,16 @@ def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None
     settings = load({"model": "flag", "device": None}, env)
     assert (settings.model, settings.device) == ("flag", "cuda")
     assert (settings.temperature, settings.mode) == (1.0, "quality")
+
+
+def test_each_setting_says_what_it_is_and_where_that_was_said(tmp_path: Path) -> None:
+    env = config(tmp_path, 'model = "file"\nmode = "fast"\n') | {"DLMD_MODEL": "env"}
+    found = {each.key: each for each in made(env)}
+    assert [*found] == [*FIELDS]
+    assert (found["model"].value, found["model"].said) == ("env", "DLMD_MODEL")
+    assert found["mode"].value == "fast"
+    assert found["mode"].said == str(tmp_path / "config.toml")
+    assert (found["device"].value, found["device"].said) == ("auto", "default")
 
 
 @pytest.mark.parametrize(

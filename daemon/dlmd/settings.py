@@ -165,6 +165,40 @@ def load(
     return Settings(**{**_from_file(config_file(env)), **_from_env(env), **given})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """One key, what it is now, and where that was said."""
+
+    key: str
+    value: Any
+    said: str  # "default", a variable's name or the file
+    help: str
+
+
+def made(env: Mapping[str, str] = os.environ) -> list[Made]:
+    """Every setting as it is in force without flags."""
+    path = config_file(env)
+    in_file, in_env = _from_file(path), _from_env(env)
+    now = load(env=env)
+    return [
+        Made(
+            key=name,
+            value=getattr(now, name),
+            said=_variable(name)
+            if name in in_env
+            else str(path)
+            if name in in_file
+            else "default",
+            help=entry.metadata["help"],
+        )
+        for name, entry in FIELDS.items()
+    ]
+
+
+def _variable(name: str) -> str:
+    return f"DLMD_{name.upper()}"
+
+
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -177,7 +211,8 @@ def _from_file(path: Path) -> dict[str, Any]:
     for key, value in table.items():
         if key not in FIELDS:
             raise ValueError(
-                f"{path}: unknown key {key!r}; known keys are {', '.join(FIELDS)}"
+                f"{path}: unknown key {key!r}; known keys are {', '.join(FIELDS)}; "
+                "`dlmd settings` explains them"
             )
         table[key] = _checked(key, value, f"{path}: {key}")
     return table
@@ -186,7 +221,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in FIELDS:
-        variable = f"DLMD_{name.upper()}"
+        variable = _variable(name)
         if variable in env:
             text = _parsed(env[variable], kind_of(name))
             found[name] = _checked(name, text, variable)

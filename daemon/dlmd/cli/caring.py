@@ -1,13 +1,14 @@
-"""`dlmd doctor`: what is wrong, and the fix.
+"""`dlmd doctor` and `settings`: what is wrong, and the fix; what is set, and where.
 
 Must not hold logic that a test would want to call.
 """
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlmd.cli.shared import FAILED, AsJson, app, redrawn
+from dlmd.cli.shared import FAILED, AsJson, app, print_json, redrawn
 from dlmd.settings import load
 
 if TYPE_CHECKING:
@@ -45,6 +46,24 @@ def doctor(
         found = checkup.examine(load({"model": name}), say)
         code = _told(found, as_json)
     raise typer.Exit(code)
+
+
+@app.command("settings")
+def list_settings(as_json: AsJson = False) -> None:
+    """List the keys of config.toml, what each is now, and where that was said."""
+    from dataclasses import asdict
+
+    from dlmd import settings
+
+    found = settings.made()
+    if as_json:
+        print_json({"settings": [asdict(each) for each in found]})
+        return
+    print(f"# {settings.config_file()}; DLMD_<KEY> and flags beat it")
+    for each in found:
+        said = "" if each.said == "default" else f"  (by {each.said})"
+        value = "-" if each.value is None else json.dumps(each.value)
+        print(f"{each.key} = {value}{said}\n    {each.help}")
 
 
 def _told(found: "Iterable[Finding]", as_json: bool) -> int:
