@@ -1,12 +1,14 @@
 """Rooms in which code that a model wrote is run, behind one function shape.
 
-A room is asked for by name and never stands in for another one. So far there is
-one, `subprocess`: limits, but no isolation (what that leaves open is listed in
-its file). A room knows nothing about models, tasks or scores.
+A room is asked for by name and never stands in for another one. `open_room` is for
+candidates in a repository, judged by its tests; `find` is for single programs, as `dlmd
+eval` runs them. What each room keeps out, and what it does not, is in docs/sandbox.md. A
+room knows nothing about models, tasks or scores.
 """
 
 from collections.abc import Callable
 
+from dlmd_finetune.sandbox.opening import open_room
 from dlmd_finetune.sandbox.subprocess import Outcome, run_python
 
 Room = Callable[..., Outcome]
@@ -22,4 +24,4 @@ def find(name: str) -> Room:
     return ROOMS[name]
 
 
-__all__ = ["ROOMS", "Outcome", "Room", "find", "run_python"]
+__all__ = ["ROOMS", "Outcome", "Room", "find", "open_room", "run_python"]

@@ -1,11 +1,14 @@
 """The warden of one candidate: limits it, times it, hears its verdict, kills its tree.
 
-Run as a script by subprocess.py, one per candidate. It is a process of its own, so
+Run as a script by subprocess.py, one per candidate; or, told to keep, around a worker
+that runs many, until whoever asks is gone. It is a process of its own, so
 that its exit status is out of the candidate's hands: the candidate's exit status
 means nothing, only a nonce counts, which the warden makes after the fork (so it was
 never in the candidate's memory) and which lies unread in a pipe until the code ended.
 Starts in ~15 ms, so it imports next to nothing, and nothing of ours.
 """
+
+from __future__ import annotations
 
 import ctypes
 import marshal
@@ -68,7 +71,13 @@ def limit(kind: int, value: int) -> None:
 
 
 def become_nobody() -> None:
-    """RLIMIT_NPROC does not hold root, and root could kill us: be nobody instead.
+    """RLIMIT_NPROC does not hold root, and root could kill us: be nobody instead."""
+    with suppress(OSError):  # nobody could not have read the standard library: stay
+        become(NOBODY, ".")
+
+
+def become(uid: int, *folders: str) -> None:
+    """Another user, who owns these folders; OSError when that cannot be.
 
     Reading stays allowed, because root's interpreter may lie in root's own folder.
     """
@@ -77,15 +86,13 @@ def become_nobody() -> None:
     LIBC.capget(header, sets)
     rights = sets[1] & CAP_DAC_READ_SEARCH or sets[1] & CAP_DAC_OVERRIDE
     if not rights:
-        return  # nobody could not read the standard library: stay, with fewer limits
-    try:
-        os.chown(".", NOBODY, NOBODY)
-        prctl(PR_SET_KEEPCAPS, 1)
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
-    except OSError:
-        return  # no such user in this user namespace: stay, with fewer limits
+        raise PermissionError("cannot read as another user what root may")
+    for folder in folders:
+        os.chown(folder, uid, uid)
+    prctl(PR_SET_KEEPCAPS, 1)
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
     kept = (ctypes.c_uint32 * 6)(rights, rights)
     assert LIBC.capset(header, kept) == 0
 
@@ -283,5 +290,39 @@ def main() -> NoReturn:
     os._exit(status)
 
 
+def keep(leash: int, command: list[str]) -> NoReturn:
+    """Runs a command; when it ends, or the leash does, nothing of it is left."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_DUMPABLE, 0)
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    child = os.fork()
+    if child == 0:
+        os.close(leash)
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.execv(command[0], command)
+    for descriptor in (0, 1):
+        os.close(descriptor)  # they are the worker's
+    poll = select.poll()
+    poll.register(leash, select.POLLIN)
+    poll.register(wake_read, select.POLLIN)
+    ended = False
+    while not ended:
+        for descriptor, _ in poll.poll():
+            if descriptor == leash:
+                ended = True
+            else:
+                os.read(wake_read, 512)
+                ended = ended or os.waitpid(child, os.WNOHANG)[0] != 0
+    sweep(child)
+    os._exit(0)
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["keep"]:
+        keep(int(sys.argv[2]), sys.argv[3:])
     main()

@@ -1,0 +1,68 @@
+"""Opens a room by its name; never another one in its place. Must not know tasks.
+
+What the room would need and does not find is a ValueError that says what to type.
+"""
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dlmd_finetune.sandbox import bubblewrap, limited, prepare
+from dlmd_finetune.sandbox.crew import Crew
+from dlmd_finetune.sandbox.room import Limits, Room
+
+KINDS = ("bubblewrap", "e2b", "subprocess")
+
+
+@contextmanager
+def open_room(
+    kind: str,
+    tree: Path,
+    python: str | Path,
+    *,
+    at: Path | None = None,
+    tests: Sequence[str] = (),
+    pytest_args: Sequence[str] = (),
+    test_command: str | None = None,
+    limits: Limits | None = None,
+    workers: int = 2,
+) -> Iterator[Room]:
+    """`at` is where the user's repository lies, so that an editable installation finds
+    the copy in its place. `test_command` writes JUnit XML to `{junit}`."""
+    if kind not in KINDS:
+        raise ValueError(
+            f"there is no sandbox named {kind!r}; expected one of: {', '.join(KINDS)}"
+        )
+    if not tree.is_dir():
+        raise ValueError(
+            f"{tree} is no folder; expected a prepared copy of a repository"
+        )
+    if test_command is not None and "{junit}" not in test_command:
+        raise ValueError(
+            f"--test-command {test_command!r} does not say where its JUnit XML goes; put "
+            "{junit} where the path belongs, as in: tox -- --junitxml={junit}"
+        )
+    if kind == "bubblewrap":
+        bubblewrap.modes()
+    with prepare.own_folder() as folder:
+        prepare.lend_scripts(folder / "scripts")
+        setting = prepare.Setting(
+            tree=tree.resolve(),
+            at=Path(os.path.realpath(at or tree)),
+            python=prepare.interpreter(python, pytest=test_command is None),
+            folder=folder.resolve(),
+            limits=limits or Limits(),
+            tests=tuple(tests),
+            pytest_args=tuple(pytest_args),
+            command=tuple(shlex.split(test_command or "")),
+        )
+        guarded = kind == "bubblewrap"
+        confine = bubblewrap.confine if guarded else limited.confine
+        crew = Crew(setting, confine, guarded, workers)
+        try:
+            crew.open()
+            yield crew
+        finally:
+            crew.close()
