@@ -2,7 +2,16 @@
 
 import os
 import signal
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+if TYPE_CHECKING:
+    from tests.fakes.hub import Hub
+    from tests.fakes.inside import Inside
 
 # A runner started in the background ignores Ctrl-C, and so would every process of a test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -11,3 +20,35 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # card its kernels are interpreted.
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def inside(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> "AsyncIterator[Inside]":
+    """A daemon on a port, in the loop of the tests, for all tests of a file."""
+    from tests.fakes.inside import serving  # few tests need what it imports
+
+    folder = tmp_path_factory.mktemp("run") / "dlmd"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLMD_RUNTIME_DIR", str(folder))
+        async with serving(folder) as running:
+            yield running
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where pulled models lie, for this test alone."""
+    from tests.fakes.hub import own_places
+
+    return own_places(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def hub(models: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Hub]":
+    """A hub on loopback with one release, as the one that is asked."""
+    from tests.fakes.hub import Hub, release, serving
+
+    with serving(Hub(files=release())) as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.url)
+        yield served

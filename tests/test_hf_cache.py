@@ -1,26 +1,13 @@
 """Files that the user's Hugging Face cache holds are used where they lie, online and offline."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dlmd.store import cache, pull, shelf, verify
 
-from tests.fakes.hub import COMMIT, Hub, own_places, release, serving
+from tests.fakes.hub import COMMIT, Hub
 from tests.fakes.pulling import NAME, OURS, SHARD, pulled, refused
-
-
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return own_places(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def hub(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with serving(Hub(files=release())) as served:
-        monkeypatch.setenv("HF_ENDPOINT", served.url)
-        yield served
 
 
 def hf_cache(tmp_path: Path, hub: Hub, *, without: str = "") -> Path:

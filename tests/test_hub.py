@@ -1,13 +1,12 @@
 """A hub that cuts, lies, moves or refuses: what a pull makes of it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dlmd.store import hub as hubs
 from dlmd.store import pull, shelf, verify
 
-from tests.fakes.hub import COMMIT, Hub, own_places, release, serving
+from tests.fakes.hub import COMMIT, Hub, own_places, serving
 from tests.fakes.pulling import NAME, OURS, SHARD, pulled, refused
 
 
@@ -15,13 +14,6 @@ from tests.fakes.pulling import NAME, OURS, SHARD, pulled, refused
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(hubs, "PAUSE_S", 0.0)
     return own_places(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def hub(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with serving(Hub(files=release())) as served:
-        monkeypatch.setenv("HF_ENDPOINT", served.url)
-        yield served
 
 
 def test_a_cut_connection_goes_on_from_the_byte_it_broke_off_at(hub: Hub) -> None:

@@ -6,28 +6,14 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from dlmd.store import pull, shelf, verify
 
-from tests.fakes.hub import COMMIT, Hub, own_places, release, serving
+from tests.fakes.hub import COMMIT, Hub
 from tests.fakes.pulling import NAME, OURS, SHARD, pulled, refused
-
-
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return own_places(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def hub(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with serving(Hub(files=release())) as served:
-        monkeypatch.setenv("HF_ENDPOINT", served.url)
-        yield served
-
 
 # ---- what arrives
 

@@ -5,11 +5,9 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from tests.fakes.inside import Inside, serving
 from tests.fakes.model import FakeBackend
@@ -17,15 +15,6 @@ from tests.fakes.model import FakeBackend
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ASKED = b'{"prompt": "x = "}'
 PATH = "/v1/completions"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def inside(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Inside]:
-    folder = tmp_path_factory.mktemp("run") / "dlmd"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DLMD_RUNTIME_DIR", str(folder))
-        async with serving(folder) as running:
-            yield running
 
 
 async def told(inside: Inside, *said: bytes) -> bytes:

@@ -6,30 +6,20 @@ server. Cross-origin fetch: a request that needs no leave, for what it sets off.
 WebSocket: no same-origin rule holds for these.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from dlmd.serve import guard
 from dlmd.wire.protocol import Failure, Result
 from websockets.exceptions import InvalidStatus
 
-from tests.fakes.inside import Heard, Inside, serving
+from tests.fakes.inside import Heard, Inside
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVIL = "https://evil.example"
 PROMPT = b'{"input_prefix": "x = ", "n_predict": 8}'
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def inside(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Inside]:
-    folder = tmp_path_factory.mktemp("run") / "dlmd"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DLMD_RUNTIME_DIR", str(folder))
-        async with serving(folder) as running:
-            yield running
 
 
 def without(patch: pytest.MonkeyPatch, defences: Iterable[str]) -> None:

@@ -1,28 +1,18 @@
 """Numbers too large, negative, or none at all, to make the daemon allocate, loop or die."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from dlmd.serve import compat_llama, compat_openai, http
 from dlmd.wire import protocol
 from dlmd.wire.protocol import Failure, Result
 
-from tests.fakes.inside import Inside, serving
+from tests.fakes.inside import Inside
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HOSTILE = [-1, 0, 9, 2**31, 2**63, 10**30, -(2**63), 1e308, 1.5, "8", True, [8], {}]
 MANY = 60  # candidates; the bound is 8
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def inside(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Inside]:
-    folder = tmp_path_factory.mktemp("run") / "dlmd"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DLMD_RUNTIME_DIR", str(folder))
-        async with serving(folder) as running:
-            yield running
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,15 @@
 """A program of another user on this machine calls the port without the token, or guesses."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 from dlmd.serve import guard
 from dlmd.wire.protocol import Result
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.fakes.inside import Inside, serving
+from tests.fakes.inside import Inside
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SHUT = ("/infill", "/v1/completions", "/v1/chat/completions", "/v1/fim/completions")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def inside(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Inside]:
-    folder = tmp_path_factory.mktemp("run") / "dlmd"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DLMD_RUNTIME_DIR", str(folder))
-        async with serving(folder) as running:
-            yield running
 
 
 def guesses(token: str) -> list[dict[str, str]]:
