@@ -159,6 +159,12 @@ def test_a_wrong_shift(
     assert told in found["shift"].seen
 
 
+def test_the_sample_is_the_program_of_the_demo() -> None:
+    """It ships twice: the wheel has no examples, and both have one text to explain."""
+    demo = ROOT / "examples" / "demo" / "inventory.py"
+    assert demo.read_text(encoding="utf-8") == TEXT
+
+
 def test_a_probe_puts_back_what_it_changed() -> None:
     looked = probe()
     before = looked.loss()
