@@ -23,15 +23,13 @@ from typing import Any
 import dlmd.decode.length
 import numpy as np
 import torch
-from cut_holes import Cut, cut_one
+from cut_holes import Cut, cut_one, files_of
 from dlmd.decode import Hole, InfillSettings, Tokenizer, infill
 from dlmd.decode.canvas import Pieces
 from dlmd.decode.infill import Frame
 from dlmd.decode.modes import MODES
 from dlmd.profiles import EMBEDDED_FOLDER
-from dlmd_finetune.corpus import worth_keeping
 from dlmd_finetune.evidence.ledger import Ledger, Row, key_of, open_ledger
-from dlmd_finetune.sources import read_sources
 from fidelity import Subject, open_subject, share
 
 MOST = 32  # tokens, and the masks that `auto` may use
@@ -46,13 +44,7 @@ PADDING = "exact, padding rule alone"
 def draw(
     folder: Path, tokenizer: Tokenizer, wanted: int, kind: str, seed: int
 ) -> list[Cut]:
-    files = [
-        (f"{source.package}/{source.path}", source.text)
-        for source in read_sources([folder])
-        if worth_keeping(source.text)
-    ]
-    if not files:
-        raise ValueError(f"no Python source in {folder}; name a folder of .py or .whl")
+    files = files_of(folder)
     rng, cuts, seen = np.random.default_rng(seed), [], set()
     for _ in range(100 * wanted):
         if len(cuts) == wanted:

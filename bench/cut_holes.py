@@ -43,10 +43,8 @@ def bucket_of(tokens: int) -> int:
     return -1
 
 
-def cut_holes(
-    folder: Path, tokenizer: Tokenizer, wanted: Sequence[int], seed: int
-) -> list[Cut]:
-    """`wanted[i]` holes of bucket i; ValueError when the folder has too few."""
+def files_of(folder: Path) -> list[tuple[str, str]]:
+    """Names and texts of the sources that are worth cutting."""
     files = [
         (f"{source.package}/{source.path}", source.text)
         for source in read_sources([folder])
@@ -54,6 +52,14 @@ def cut_holes(
     ]
     if not files:
         raise ValueError(f"no Python source in {folder}; name a folder of .py or .whl")
+    return files
+
+
+def cut_holes(
+    folder: Path, tokenizer: Tokenizer, wanted: Sequence[int], seed: int
+) -> list[Cut]:
+    """`wanted[i]` holes of bucket i; ValueError when the folder has too few."""
+    files = files_of(folder)
     rng = np.random.default_rng(seed)
     found: list[list[Cut]] = [[] for _ in BUCKETS]
     taken: dict[tuple[str, int], int] = {}

@@ -12,7 +12,16 @@ from pathlib import Path
 
 from cut_holes import BUCKETS, cut_holes
 from dlmd_finetune.evidence.ledger import open_ledger
-from fidelity import DOUBTFUL, EXACT, agreements, open_subject, rows_of, share, split
+from fidelity import (
+    DOUBTFUL,
+    EXACT,
+    add_flags,
+    agreements,
+    open_subject,
+    rows_of,
+    share,
+    split,
+)
 
 COLUMNS = (
     "layers", "plan", "agree %", "agree by length %", "agree where exact < 0.9 %",
@@ -51,18 +60,9 @@ def lines_of(model: Path, given: argparse.Namespace) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Agreement by depth.")
-    parser.add_argument("folder", type=Path)
+    add_flags(parser, holes=(100, 100, 50))
     parser.add_argument("--models", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of results")
-    parser.add_argument("--context", type=int, default=512, help="tokens, holes too")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--holes", type=int, nargs=3, default=(100, 100, 50), metavar="N",
-        help="of 1-8, 9-32 and 33-128 tokens",
-    )  # fmt: skip
-    parser.add_argument("--first", type=int, help="only so many of these holes")
-    parser.add_argument("--plans", nargs="*", default=["quality", "fast"])
     given = parser.parse_args()
     table = [" | ".join(COLUMNS), " | ".join("---" for _ in COLUMNS)]
     for model in given.models:

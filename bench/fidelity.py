@@ -263,20 +263,25 @@ def table(exact: Sequence[Row], plans: dict[str, list[Row]]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Fidelity of decoding plans.")
+def add_flags(parser: argparse.ArgumentParser, holes: Sequence[int]) -> None:
+    """Which holes, and how each is decoded."""
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="results, kept")
-    parser.add_argument("--model", type=Path, default=EMBEDDED_FOLDER)
     parser.add_argument("--context", type=int, default=512, help="tokens, holes too")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--holes", type=int, nargs=3, default=(520, 440, 44), metavar="N",
+        "--holes", type=int, nargs=3, default=holes, metavar="N",
         help="of 1-8, 9-32 and 33-128 tokens",
     )  # fmt: skip
     parser.add_argument("--first", type=int, help="only so many of these holes")
     parser.add_argument("--plans", nargs="*", default=["quality", "fast"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fidelity of decoding plans.")
+    add_flags(parser, holes=(520, 440, 44))
+    parser.add_argument("--out", type=Path, required=True, help="results, kept")
+    parser.add_argument("--model", type=Path, default=EMBEDDED_FOLDER)
     given = parser.parse_args()
     subject = open_subject(given.model, given.context, given.dtype)
     cuts = cut_holes(given.folder, subject.tokenizer, given.holes, given.seed)
