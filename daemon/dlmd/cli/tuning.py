@@ -9,7 +9,7 @@ from dlmd.cli.shared import PASS_ON, app
 from dlmd.flags import run_with_flags
 
 
-@app.command(hidden=True, **PASS_ON)
+@app.command(**PASS_ON)
 def tune(context: typer.Context) -> None:
     """Teach the model a repository by its own tests, and keep what the evidence allows.
 
