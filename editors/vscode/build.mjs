@@ -1,7 +1,7 @@
 // Bundles the extension, and gathers the licences of what is bundled.
 // `--tests` bundles the unit tests instead. A licence outside the list below fails the build.
 
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -24,8 +24,6 @@ if (process.argv.includes("--tests")) {
     metafile: true,
   });
   writeFileSync("dist/licences.txt", licences(Object.keys(metafile.inputs)));
-  mkdirSync("dist", { recursive: true });
-  copyFileSync("../../LICENSE", "LICENSE");
 }
 
 /** Each bundled package with its licence in full, as these licences ask. */

@@ -1,0 +1,269 @@
+"""A real VS Code workbench, driven by keys and judged by what it draws and saves.
+
+code-server runs the workbench and its extension host, Chromium shows it, the packaged
+extension is installed as a user would. Everything is waited for by what the product shows.
+It must not know what a test wants to see, nor dlmd's TypeScript.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page, sync_playwright
+
+from tests.e2e.room import REPOSITORY
+
+DEADLINE_S = 90.0
+SHOTS = REPOSITORY / ".e2e" / "shots"
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--lang=en-US"),
+]
+# Without these the welcome page, the chat bar and the gallery get in the way.
+SETTINGS: dict[str, object] = {
+    "chat.disableAIFeatures": True,
+    "workbench.startupEditor": "none",
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.enableExperiments": False,
+    "workbench.tips.enabled": False,
+    "extensions.autoUpdate": False,
+    "extensions.autoCheckUpdates": False,
+    "extensions.ignoreRecommendations": True,
+    "update.mode": "none",
+    "telemetry.telemetryLevel": "off",
+    "files.autoSave": "off",
+    "git.enabled": False,
+    "security.workspace.trust.enabled": False,
+    "editor.minimap.enabled": False,
+    "editor.wordBasedSuggestions": "off",
+    "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
+    "files.simpleDialog.enable": True,
+}
+
+
+class Workbench:
+    """code-server with the extension in it; a context manager."""
+
+    def __init__(self, *, folder: Path, env: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.data = folder / "vscode"
+        self._env = {**env, "EXTENSIONS_GALLERY": '{"serviceUrl":""}'}
+        self._base = [os.environ["NODE"], os.environ["CODE_SERVER"]]
+        self._base += ["--user-data-dir", str(self.data)]
+        self._base += ["--extensions-dir", str(folder / "extensions")]
+        self.port = _free_port()
+
+    def __enter__(self) -> "Workbench":
+        self.settings({})
+        self.program(there=True)
+        install = [*self._base, "--install-extension", os.environ["VSIX"]]
+        done = subprocess.run(install, env=self._env, capture_output=True, timeout=120)
+        assert b"successfully installed" in done.stdout, done.stdout + done.stderr
+        command = [*self._base, "--auth", "none", "--disable-telemetry"]
+        command += ["--bind-addr", f"127.0.0.1:{self.port}", "--disable-update-check"]
+        command += ["--disable-getting-started-override"]
+        with (self.folder / "workbench.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                command, env=self._env, stdout=log, stderr=log, start_new_session=True
+            )
+        until(self._answers, "code-server to answer")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The group: the extension host and what it started end with it.
+        os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(10)
+
+    def settings(self, more: Mapping[str, object]) -> None:
+        """The user's settings; a running workbench follows the file."""
+        path = self.data / "User" / "settings.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**SETTINGS, **more}))
+
+    def program(self, *, there: bool) -> None:
+        """dlmd where pipx would put it; code-server's PATH is that of a login shell."""
+        link = self.folder / "home" / ".local" / "bin" / "dlmd"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        if there:
+            link.symlink_to(self.folder / "bin" / "dlmd")
+
+    def address(self, project: Path, file: Path) -> str:
+        """A folder with a file open in it; a .code-workspace file is a workspace."""
+        open_file = ["openFile", f"vscode-remote://127.0.0.1:{self.port}{file}"]
+        kind = "workspace" if project.suffix == ".code-workspace" else "folder"
+        query = {kind: str(project), "payload": json.dumps([open_file])}
+        return f"http://127.0.0.1:{self.port}/?{urllib.parse.urlencode(query)}"
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, (self.folder / "workbench.log").read_text()
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5)
+        except OSError:
+            return False
+        return True
+
+
+class Window:
+    """One window of the workbench. Use as a context manager."""
+
+    def __init__(self, workbench: Workbench, project: Path, file: Path) -> None:
+        self._address = workbench.address(project, file)
+        self._port = workbench.port
+        self._first = file
+        self.strangers: list[str] = []
+
+    def __enter__(self) -> "Window":
+        self._driver = sync_playwright().start()
+        browser = os.environ["CHROMIUM"]
+        self._browser = self._driver.chromium.launch(
+            executable_path=browser, args=FLAGS
+        )
+        size: Any = {"width": 1100, "height": 640}
+        self.page: Page = self._browser.new_page(viewport=size, color_scheme="light")
+        self.page.set_default_timeout(DEADLINE_S * 1000)
+        self.page.route(re.compile(".*"), self._local_only)
+        self.page.goto(self._address)
+        self._shown(self._first)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._browser.close()
+        self._driver.stop()
+
+    def _local_only(self, route: Any) -> None:
+        url = route.request.url
+        if url.startswith((f"http://127.0.0.1:{self._port}/", "data:", "blob:")):
+            route.continue_()
+        else:
+            self.strangers.append(url)
+            route.abort()
+
+    def open(self, file: Path) -> None:
+        """Another file, by the dialog that takes a path."""
+        self.press("Control+o")
+        field = self.page.locator(".quick-input-widget input[type=text]").first
+        field.wait_for(state="visible")
+        until(lambda: field.input_value() != "", "the dialog's own path")
+        field.fill(str(file))
+        self.press("Enter")
+        self._shown(file)
+
+    def _shown(self, file: Path) -> None:
+        tab = self.page.locator(f'.tab.active[data-resource-name="{file.name}"]')
+        tab.wait_for()
+        self.page.locator(".monaco-editor .view-lines").first.wait_for()
+        self.page.locator(".monaco-editor .view-lines").first.click()
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def type(self, text: str, delay_ms: int = 20) -> None:
+        self.page.keyboard.type(text, delay=delay_ms)
+
+    def end_of_line(self, line: int) -> None:
+        """The cursor behind a line, counted from 1, without the mouse."""
+        self.press("Control+g")
+        self.page.locator(".quick-input-widget").wait_for(state="visible")
+        self.type(f"{line}:999")
+        self.press("Enter")
+        self.page.locator(".quick-input-widget").wait_for(state="hidden")
+        self.status("Ln ", f"Ln {line}, ")
+
+    def command(self, title: str) -> None:
+        """From the palette, as a person would."""
+        self.press("F1")
+        field = self.page.locator(".quick-input-widget input[type=text]").first
+        field.wait_for(state="visible")
+        field.fill(f">{title}")
+        row = self.page.locator(".quick-input-list .monaco-list-row", has_text=title)
+        row.first.wait_for()
+        self.press("Enter")
+
+    def status(self, which: str, shows: str) -> None:
+        """Until the item of the status bar that has one text has another too."""
+        items = self.page.locator(".statusbar-item", has_text=which)
+        until(
+            lambda: any(shows in text for text in items.all_inner_texts()), shows, self
+        )
+
+    def dlmd(self) -> str:
+        """Our item of the status bar."""
+        texts = self.page.locator(".statusbar-item", has_text="dlmd").all_inner_texts()
+        return " ".join(texts).replace("\u00a0", " ").strip()
+
+    def until_dlmd(self, *words: str) -> None:
+        until(lambda: all(word in self.dlmd() for word in words), f"{words}", self)
+
+    def ghost(self) -> str:
+        """The ghost text: the rest of its first line, and the lines below it."""
+        script = """() => {
+          const shown = (e) => e.textContent.replaceAll('\\u00a0', ' ').replaceAll('\\u200b', '');
+          const first = [...document.querySelectorAll('.view-lines .ghost-text-decoration')].map(shown).join('');
+          const rest = [...document.querySelectorAll('.suggest-preview-text .view-line, .ghost-text .view-line')].map(shown);
+          const lines = [...document.querySelectorAll('.view-zones .suggest-preview-text')]
+            .flatMap((zone) => [...zone.children].map(shown));
+          return [first, ...(lines.length ? lines : rest)].join('\\n');
+        }"""
+        return str(self.page.evaluate(script))
+
+    def until_ghost(self, text: str) -> None:
+        until(lambda: self.ghost() == text, f"ghost text {text!r}", self)
+
+    def text(self) -> str:
+        """The drawn lines, ghost text included."""
+        lines: Locator = self.page.locator(".monaco-editor .view-line")
+        return "\n".join(lines.all_inner_texts()).replace("\u00a0", " ")
+
+    def save(self, file: Path) -> bytes:
+        self.press("Control+s")
+        name = f'.tab.active[data-resource-name="{file.name}"]'
+        clean = self.page.locator(f"{name}:not(.dirty)")
+        clean.wait_for()
+        return file.read_bytes()
+
+    def assert_quiet(self) -> None:
+        """Nothing popped up, and nobody outside was asked for anything."""
+        toasts = self.page.locator(".notification-toast, .monaco-dialog-box")
+        assert toasts.all_inner_texts() == []
+        assert self.strangers == []
+
+    def shoot(self, name: str) -> None:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"vscode-{name}.png")
+
+
+def until(holds: Callable[[], object], what: str, window: Window | None = None) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not holds():
+        if time.monotonic() > end:
+            seen = (
+                f"; shown:\n{window.dlmd()}\n{window.ghost()!r}\n{window.text()}"
+                if window
+                else ""
+            )
+            raise AssertionError(f"waited in vain for {what}{seen}")
+        if window is None:
+            time.sleep(0.02)
+        else:
+            window.page.wait_for_timeout(20)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
