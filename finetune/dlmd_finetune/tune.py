@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from dlmd_finetune.tasks.funnel import draw
 from dlmd_finetune.choices import TuneConfig, state_of, told
+from dlmd_finetune.tasks.funnel import draw
 from dlmd_finetune.tasks.mine import MineConfig, mine
 from dlmd_finetune.tasks.task import LEVELS, Level, Mined, Task
 
@@ -45,7 +45,10 @@ def tune(config: TuneConfig) -> int:
     ranks.join()
     try:
         mined = ranks.led(lambda: mine_or_load(config))
+        if ranks.rank() == 0:
+            draw(mined, Console())
         if config.dry_run:
+            draw(mined, Console())
             return 0
         refuse_too_few(mined)
         return learn(config, mined, ends)

@@ -23,6 +23,11 @@ from dlmd_finetune.evidence.statistics import (
 
 Word = Literal["better", "not better", "not enough evidence"]
 FEWEST = 20  # tasks
+NATS_FLOOR = (
+    -0.05
+)  # a token of foreign code may become so much less likely, and no more
+PASS_FLOOR = -0.10  # the same for everyday functions filled right
+HACKS = 0.02  # share of the last rollouts that may fail their audit or break a rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +85,52 @@ def flipped(
     signs_DK = generator.choice([-1.0, 1.0], size=(DRAWS, len(sums_K)))
     reached = (signs_DK @ sums_K) >= sums_K.sum() - 1e-12
     return float((1 + reached.sum()) / (1 + DRAWS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    word: Word
+    reasons: tuple[str, ...]  # sentences, the decisive ones first
+
+
+def decide(
+    gain: Verdict,
+    *,
+    nats: Interval | None = None,
+    passes: Interval | None = None,
+    hacks: float = 0.0,
+) -> Decision:
+    """Better on the held-out tasks, and no worse elsewhere, and honestly so. `nats` and
+    `passes`: after less before, on code of others."""
+    against = []
+    if nats is not None and nats.low <= NATS_FLOOR:
+        against.append(
+            f"foreign code may have become less likely by {-nats.low:.3f} nats a token; "
+            f"up to {-NATS_FLOOR:.2f} is taken"
+        )
+    if passes is not None and passes.low <= PASS_FLOOR:
+        against.append(
+            f"everyday functions may be filled right {-100 * passes.low:.0f} points less "
+            f"often; up to {-100 * PASS_FLOOR:.0f} is taken"
+        )
+    if hacks > HACKS:
+        against.append(
+            f"{100 * hacks:.1f} % of the last rollouts failed their audit or broke a "
+            f"rule; up to {100 * HACKS:.0f} % is taken"
+        )
+    if gain.word == "better" and against:
+        return Decision(word="not better", reasons=tuple(against))
+    return Decision(word=gain.word, reasons=(said(gain), *against))
+
+
+def said(gain: Verdict) -> str:
+    if not gain.tasks:
+        return "there are no held-out tasks to compare on"
+    points = [100 * x for x in (gain.difference.value, gain.difference.low)]
+    told = (
+        f"pass@1 on {gain.tasks} held-out tasks changed by {points[0]:+.1f} points, lower "
+        f"bound {points[1]:+.1f}, p = {gain.p:.4f} against a level of {gain.level:.4f}"
+    )
+    if gain.word == "not enough evidence":
+        told += f"; fewer than {FEWEST} tasks are no evidence"
+    return told

@@ -1,0 +1,152 @@
+"""What `dlmd tune` may be told, and what a run is called by it.
+
+Each field is a flag. Loads nothing heavy; must not know how anything is done.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlmd_finetune.tasks.mine import folder_of
+from dlmd_finetune.tasks.task import LEVELS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneConfig:
+    """What `dlmd tune` may be told."""
+
+    repo: Path = field(metadata={"help": "A repository with tests that pytest runs."})
+    dry_run: bool = field(
+        default=False,
+        metadata={"help": "Stop before learning: say which tasks the tests give."},
+    )
+    python: str | None = field(
+        default=None,
+        metadata={
+            "help": "The repository's interpreter; else one is looked for: .venv, venv, "
+            "Poetry's, uv's, tox's, the active one."
+        },
+    )
+    sandbox: str = field(
+        default="bubblewrap",
+        metadata={"help": "Where the repository's code runs: bubblewrap, subprocess."},
+    )
+    trust: bool = field(
+        default=False, metadata={"help": "Run this repository's code without asking."}
+    )
+    functions: int = field(
+        default=400,
+        metadata={"help": "Try at most so many functions, drawn by --seed."},
+    )
+    out: Path | None = field(
+        default=None,
+        metadata={"help": "Folder for the copy, the tasks and what follows from them."},
+    )
+    seed: int = field(default=0, metadata={"help": "Draws orders, tasks and mutants."})
+    model: str = field(
+        default="embedded",
+        metadata={"help": "`embedded`, or the path of a model folder."},
+    )
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda or cuda:1."})
+    budget: float = field(
+        default=240.0,
+        metadata={"help": "Minutes for everything, the report included."},
+    )
+    steps: int = field(
+        default=200, metadata={"help": "Steps of reinforcement, at most."}
+    )
+    tasks: int = field(default=8, metadata={"help": "Tasks of each step."})
+    group: int = field(default=8, metadata={"help": "Fills of each task in a step."})
+    level: str = field(
+        default="auto",
+        metadata={
+            "help": "What is taken out: statement, block or body; auto: where the model "
+            "passes between 5 and 60 % of its tries."
+        },
+    )
+    context: int | None = field(
+        default=None,
+        metadata={
+            "help": "Tokens the model sees while it learns; default: all it can."
+        },
+    )
+    estimator: str = field(
+        default="coupled",
+        metadata={"help": "Log-probabilities by coupled, indep or released views."},
+    )
+    kl: float = field(
+        default=0.02,
+        metadata={"help": "Pull towards the model without the adapter."},
+    )
+    learning_rate: float | None = field(
+        default=None, metadata={"help": "Default: by the model's size."}
+    )
+    no_warm_start: bool = field(
+        default=False, metadata={"help": "Do not show the repository's files first."}
+    )
+    samples: int = field(
+        default=4, metadata={"help": "Fills of each held-out task that are judged."}
+    )
+    shuffle_rewards: bool = field(
+        default=False,
+        metadata={"help": "A control: deal the rewards out by chance. Must not help."},
+    )
+    activate: bool = field(
+        default=False,
+        metadata={"help": "Serve the adapter of the last run, if it is better."},
+    )
+    rollback: bool = field(
+        default=False,
+        metadata={"help": "Serve what was served before the last --activate."},
+    )
+
+    def __post_init__(self) -> None:
+        if self.level not in (*LEVELS, "auto"):
+            raise ValueError(
+                f"--level is {self.level!r}; expected {', '.join(LEVELS)} or auto"
+            )
+        least = {"budget": 0.1, "steps": 1, "tasks": 1, "group": 2, "samples": 1}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ValueError(
+                    f"--{name} is {getattr(self, name)}; expected at least {bound}"
+                )
+        if self.kl < 0:
+            raise ValueError(f"--kl is {self.kl}; expected 0 or more")
+
+    @property
+    def folder(self) -> Path:
+        """Of the repository: its copy, its tasks, its runs."""
+        return folder_of(self.repo.expanduser().resolve(), self.out)
+
+    @property
+    def run_folder(self) -> Path:
+        """Of this run: the same choices go on where it stopped."""
+        free = ("dry_run", "trust", "activate", "rollback", "budget", "out", "repo")
+        kept = {name: value for name, value in told(self).items() if name not in free}
+        mark = hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:8]
+        return self.folder / f"run-{mark}"
+
+
+def told(config: TuneConfig) -> dict[str, Any]:
+    """The choices of a run, for people and for its name."""
+    return {name: str(value) for name, value in sorted(asdict(config).items())}
+
+
+def state_of(config: TuneConfig) -> str:
+    """What tasks depend on: the files as they lie there, and how they are mined."""
+    digest = hashlib.sha256()
+    chosen = (config.python, config.sandbox, config.functions, config.seed)
+    digest.update(repr(chosen).encode())
+    for place, folders, files in os.walk(config.repo.expanduser()):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in sorted(files):
+            if name.endswith((".py", ".toml", ".cfg", ".ini")):
+                about = os.stat(os.path.join(place, name))
+                digest.update(
+                    f"{place}/{name} {about.st_size} {about.st_mtime_ns}".encode()
+                )
+    return digest.hexdigest()
