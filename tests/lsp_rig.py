@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def environment(runtime: Path) -> dict[str, str]:
         **kept,
         "DLMD_RUNTIME_DIR": str(runtime),
         "DLMD_CONFIG_DIR": str(runtime / "config"),
+        "DLMD_STATE_DIR": str(runtime / "state"),
         "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("daemon", "lsp")),
     }
 
@@ -192,6 +194,14 @@ class Editor:
     async def inserted(self, at: types.Position, *, manual: bool = False) -> list[str]:
         return [str(item.insert_text) for item in await self.items(at, manual=manual)]
 
+    async def run(self, name: str, **argument: Any) -> Any:
+        """A command with one object, which names this document."""
+        return await asyncio.wait_for(self.command(name, **argument)[1], DEADLINE_S)
+
+    def command(self, name: str, **argument: Any) -> tuple[str, "asyncio.Future[Any]"]:
+        params = types.ExecuteCommandParams(name, [{"uri": self.uri, **argument}])
+        return self.request("workspace/executeCommand", params)
+
     def complete_function(self, *arguments: Any) -> tuple[str, "asyncio.Future[Any]"]:
         return self.request(
             "workspace/executeCommand",
@@ -207,7 +217,7 @@ class Editor:
         self.client.cancel_request(types.CancelParams(id))
 
     def apply(self, params: types.ApplyWorkspaceEditParams) -> None:
-        """Do to the buffer what an editor would: one document, one version, one edit."""
+        """Do to the buffer what an editor would: one document, one version."""
         self.edits.append(params)
         changes, plain = params.edit.document_changes, params.edit.changes
         if changes:
@@ -218,12 +228,19 @@ class Editor:
         else:
             assert plain
             [(uri, found)] = plain.items()
-        [edit] = found
-        assert uri == self.uri and isinstance(edit, types.TextEdit)
+        assert uri == self.uri
         lines, codec = split_lines(self.text), PositionCodec()
-        start = offset_at(lines, edit.range.start, codec)
-        end = offset_at(lines, edit.range.end, codec)
-        self.text = self.text[:start] + edit.new_text + self.text[end:]
+        spans = [
+            (
+                offset_at(lines, e.range.start, codec),
+                offset_at(lines, e.range.end, codec),
+            )
+            for e in found
+        ]
+        assert all(one[1] <= other[0] for one, other in pairwise(spans))
+        for edit, (start, end) in reversed(list(zip(found, spans, strict=True))):
+            assert isinstance(edit, types.TextEdit)
+            self.text = self.text[:start] + edit.new_text + self.text[end:]
 
 
 def position_after(text: str) -> types.Position:

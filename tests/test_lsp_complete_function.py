@@ -69,8 +69,9 @@ async def test_its_states_fill_the_range_that_gives_way(quick: Path) -> None:
         *drawn, end = editor.states
         assert end.done and not any(state.done for state in drawn)
         assert {state.kind for state in drawn} == {"function"}
-        assert list(drawn[-1].holes) == [["\n    ", "return b"]]
-        assert len(drawn[-1].confidence[0]) == 2
+        assert list(drawn[-1].holes) == [["\n    ", "return", " b"]]
+        assert len(drawn[-1].confidence[0]) == len(drawn[-1].fresh[0]) == 3
+        assert [state.range for state in drawn] == [state.ranges[0] for state in drawn]
         [edit] = editor.edits
         [change] = edit.edit.document_changes or []
         assert isinstance(change, types.TextDocumentEdit)
@@ -136,8 +137,8 @@ async def test_refusals(quick: Path) -> None:
         at = editor.open("def empty():\n    |\n")
         assert "left the body of empty empty" in await refused(editor, at)
         editor.uri = "file:///a.rs"
-        at = editor.open("fn f() {|}\n", language="rust")
-        assert "this is rust" in await refused(editor, at)
+        at = editor.open("const A: u8 = |1;\n", language="rust")
+        assert "no function with a body at line 1" in await refused(editor, at)
 
 
 async def test_arguments_of_another_plugin(quick: Path) -> None:

@@ -61,7 +61,9 @@ ANSWERS = [
     ("wo|rd\n", False, []),
     ("|", False, []),
     ("|", True, ["return value"]),
-    ("if a:\n    |\n", False, ["b = 1"]),
+    # An opened block is filled, a line elsewhere is one line.
+    ("if a:\n    |\n", False, ["b = 1\n    c = 2"]),
+    ("if a:\n    |\n    x\n", False, ["b = 1"]),
     ("if a:\n    |\n", True, ["b = 1\n    c = 2"]),
     ("if a:\r\n    |\r\n", True, ["b = 1\r\n    c = 2"]),
     ("while 1:\r\n\tif a:\r\n\t\t|\r\n", True, ["b = 1\r\n\t\tc = 2"]),

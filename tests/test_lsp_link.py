@@ -47,10 +47,12 @@ async def test_a_daemon_is_started_on_demand_and_again_after_its_death(
     folder.mkdir(mode=0o700)
     start = command(folder, FILLS)
     async with editing(folder, startDaemon=True, daemonCommand=start) as editor:
-        at = editor.open("def f(a, b):\n    return |\n")
         pids = []
         try:
             for _ in range(2):
+                # Elsewhere each time: what was offered at a place is still known there.
+                editor.uri += "x"
+                at = editor.open("def f(a, b):\n    return |\n")
                 assert await editor.inserted(at) == ["a + b"]
                 pids.append(serving(folder))
                 os.kill(pids[-1], 9)
@@ -77,6 +79,8 @@ async def test_a_daemon_that_a_person_stopped_stays_stopped(tmp_path: Path) -> N
             stopping = await asyncio.create_subprocess_exec(*stop, env=env)
             assert await stopping.wait() == 0
             for _ in range(3):
+                editor.uri += "x"
+                at = editor.open("def f(a, b):\n    return |\n")
                 assert await editor.inserted(at) == []
             assert not (folder / "daemon.json").exists()
             assert editor.logged.count("was stopped with `dlmd stop`") == 1
@@ -84,6 +88,8 @@ async def test_a_daemon_that_a_person_stopped_stays_stopped(tmp_path: Path) -> N
                 assert await editor.inserted(at) == ["a + b"]
                 byhand.kill()
                 await editor.until(lambda: editor.statuses[-1].phase == "stopped")
+            editor.uri += "x"
+            at = editor.open("def f(a, b):\n    return |\n")
             assert await editor.inserted(at) == ["a + b"]
         finally:
             end_daemon(folder)

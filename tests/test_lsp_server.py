@@ -1,6 +1,7 @@
 """dlmd_lsp.server over stdio: what it can, what it understands, how it ends."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from lsprotocol import types
 
-from tests.lsp_rig import CAPABILITIES, daemon, editing
+from tests.lsp_rig import CAPABILITIES, ROOT, daemon, editing
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +33,10 @@ async def test_it_says_what_it_can(quick: Path) -> None:
         assert editor.able.inline_completion_provider
         commands = editor.able.execute_command_provider
         assert commands is not None
-        assert set(commands.commands) == {"dlmd.accepted", "dlmd.completeFunction"}
+        page = (ROOT / "docs" / "editors.md").read_text()
+        assert set(commands.commands) == set(re.findall(r"`(dlmd\.\w+)`", page))
+        # A client with inline completion must not see everything twice.
+        assert editor.able.completion_provider is None
         accepted = types.ExecuteCommandParams("dlmd.accepted", [{"id": "lsp-1"}])
         assert await editor.request("workspace/executeCommand", accepted)[1] is None
         assert editor.shown == []

@@ -8,8 +8,8 @@ what already follows the cursor. Must not know about the protocol, the daemon or
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from dlmd_lsp.ask.reasons import Reason
 from dlmd_lsp.lines import (
     BREAK,
     columns,
@@ -18,19 +18,23 @@ from dlmd_lsp.lines import (
     trimmed,
     without_repeated_lines,
 )
+from dlmd_lsp.syntax.languages import language_of
+from dlmd_lsp.syntax.place import Extent, Place, place_of
+from dlmd_lsp.syntax.tree import Tree
 
-Reason = Literal["empty-document", "mid-word"]
 Pieces = list[str | int]
 
 # Far more than any profile's context; the daemon crops to tokens, this only saves the socket.
 REACH = 96_000
 STRIDE = 8_192
+MOST_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """Masks in a hole, by its kind."""
 
+    expression: int = 16
     line: int = 32
     block: int = 96
     function: int = 192
@@ -42,10 +46,14 @@ class Ask:
 
     before: str
     after: str
-    single_line: bool
+    extent: Extent
     tokens: int
     # The document's own line ending, for what will be inserted.
     ending: str
+
+    @property
+    def single_line(self) -> bool:
+        return self.extent in ("expression", "line")
 
     @property
     def indent(self) -> str:
@@ -55,7 +63,14 @@ class Ask:
 
 
 def plan(
-    text: str, offset: int, *, manual: bool, ending: str, budget: Budget
+    text: str,
+    offset: int,
+    *,
+    manual: bool,
+    ending: str,
+    budget: Budget,
+    place: Place | None = None,
+    scale: float = 1.0,
 ) -> Ask | Reason:
     """The hole at the cursor. It always ends at the cursor's line or at the text behind it."""
     before, after = around(text, offset, offset)
@@ -63,13 +78,24 @@ def plan(
         return "empty-document"
     if not manual and _is_word(before[-1:]) and _is_word(after[:1]):
         return "mid-word"
+    if place is None:
+        place = place_of(text, offset, Tree(language_of(None, "")))
     line = before.rpartition("\n")[2] + after.partition("\n")[0]
-    single_line = not manual or bool(line.strip())
+    extent: Extent = place.extent
+    if manual and extent == "line" and not line.strip():
+        extent = "block"
+    sizes = {
+        "expression": min(budget.expression, budget.line),
+        "line": budget.line,
+        "block": budget.block,
+        # Somebody who types waits for less than somebody who asked.
+        "body": budget.function if manual else budget.block,
+    }
     return Ask(
         before=before,
         after=after,
-        single_line=single_line,
-        tokens=budget.line if single_line else budget.block,
+        extent=extent,
+        tokens=max(4, min(MOST_TOKENS, round(sizes[extent] * scale))),
         ending=ending,
     )
 
@@ -93,8 +119,13 @@ def parts(ask: Ask) -> list[str | int]:
 
 def insertion(ask: Ask, hole: str) -> str:
     """What to insert of a filled hole; empty when nothing is worth showing."""
+    return fitted(ask, hole).replace("\n", ask.ending)
+
+
+def fitted(ask: Ask, hole: str) -> str:
+    """The same with line breaks as the model writes them."""
     kept = _one_line(ask, hole) if ask.single_line else _block(ask, hole)
-    return kept.replace("\n", ask.ending) if kept.strip() else ""
+    return kept if kept.strip() else ""
 
 
 def shown(ask: Ask, pieces: Pieces) -> Pieces:

@@ -3,6 +3,7 @@
 LSP 3.18 breaks lines at \\n, \\r\\n and \\r only, while str.splitlines, which pygls uses, also
 breaks at form feeds and eight other characters: a file that holds one would drift from the
 editor's text with the first edit below it. Column arithmetic stays in pygls' position codec.
+A document also keeps its syntax tree and its count of secrets up with every edit.
 Must not know about holes or daemons.
 """
 
@@ -10,11 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, islice
+from time import monotonic
 
 from lsprotocol import types
 from pygls.workspace import PositionCodec, TextDocument, Workspace
 
+from dlmd_lsp.ask.secrets import secrets_in
 from dlmd_lsp.lines import split_lines
+from dlmd_lsp.syntax.languages import Language, language_of
+from dlmd_lsp.syntax.tree import Tree
+
+# Beyond this a document is not looked through for secrets, so nothing of it is sent.
+LARGEST = 4_000_000
 
 
 def offset_at(
@@ -50,6 +58,33 @@ class Document(TextDocument):
     """A text document that keeps to the protocol's lines, split once per version."""
 
     _lines: list[str] | None = None
+    _tree: Tree | None = None
+    _secrets: int | None = None
+    changed_at: float = 0.0
+    # Where the newest edit ended, and how often there was one.
+    edited_to: int = 0
+    edits: int = 0
+
+    @property
+    def language(self) -> Language:
+        return self.tree.language
+
+    @property
+    def tree(self) -> Tree:
+        if self._tree is None:
+            self._tree = Tree(language_of(self.language_id, self.path))
+        return self._tree
+
+    @property
+    def secrets(self) -> int:
+        """How many lines look like a secret."""
+        if self._secrets is None:
+            self._secrets = secrets_in(self.source)
+        return self._secrets
+
+    @property
+    def too_large(self) -> bool:
+        return len(self.source) > LARGEST
 
     @property
     def lines(self) -> Sequence[str]:
@@ -61,10 +96,26 @@ class Document(TextDocument):
         if isinstance(change, types.TextDocumentContentChangePartial):
             start = self.offset(change.range.start)
             end = max(start, self.offset(change.range.end))
-            self._source = self.source[:start] + change.text + self.source[end:]
+            self._replace(start, end, change.text)
         else:
-            self._source = change.text
+            self._source, self._secrets, self._lines = change.text, None, None
+            self.tree.forget()
+        self.changed_at = monotonic()
+        self.edits += 1
+
+    def _replace(self, start: int, end: int, new: str) -> None:
+        old = self.source
+        self.tree.edited(old, start, end, new)
+        self._source = old[:start] + new + old[end:]
         self._lines = None
+        self.edited_to = start + len(new)
+        if self._secrets is not None:
+            # A secret is looked for line by line, so only these lines can have changed it.
+            first = old.rfind("\n", 0, start) + 1
+            rest = old.find("\n", end)
+            tail = old[end:] if rest < 0 else old[end:rest]
+            self._secrets += secrets_in(old[first:start] + new + tail)
+            self._secrets -= secrets_in(old[first:end] + tail)
 
     def offset(self, position: types.Position) -> int:
         return offset_at(self.lines, position, self.position_codec)

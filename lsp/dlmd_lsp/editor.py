@@ -10,19 +10,25 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from dlmd.wire import discovery
 from dlmd.wire.protocol import State, Status
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
+from pygls.uris import to_fs_path
 
+from dlmd_lsp.around.ring import Ring, Seen
+from dlmd_lsp.ask.gate import never
+from dlmd_lsp.document import Document, find
 from dlmd_lsp.link import Away
 from dlmd_lsp.session import Session
 
 Note = dict[str, Any]
-# A state, its holes as they are to be drawn, and whether a piece of ours leads each of them.
-Draw = Callable[[State, list[list[str | int]], bool], None]
+Pieces = list[str | int]
+# A state, its holes as they are to be drawn, and how sure each piece is.
+Draw = Callable[[State, list[Pieces], list[list[float]]], None]
 
 
 class Editor(LanguageServer):
@@ -35,7 +41,41 @@ class Editor(LanguageServer):
     def __init__(self) -> None:
         super().__init__("dlmd", discovery.version())
         self._logged = ""
-        self._status: Note = {}
+        self.status: Note = {}
+        self.flights: dict[str, Any] = {}  # flight.Flight of each document
+        self.works: dict[str, Any] = {}  # commands.work.Work under way
+        self.dones: dict[str, Any] = {}  # commands.work.Done of each document
+        self.extras: dict[str, Any] = {}  # what was last chosen from other files
+        self.ring = Ring()
+        self._last: tuple[str, int] = ("", 0)  # document and row of the newest edit
+
+    def roots(self) -> list[str]:
+        """The folders of the workspace."""
+        folders = [to_fs_path(uri) for uri in self.workspace.folders]
+        root = self.workspace.root_path
+        return [folder for folder in [*folders, root] if folder]
+
+    def elsewhere(self, uri: str) -> int:
+        """Changes with what is remembered of other documents than this."""
+        return hash(tuple(id(chunk) for chunk in self.ring.others(uri)))
+
+    def remember(self, text: Document, first: int, last: int, kind: Seen) -> None:
+        """Keep lines of a document in mind, unless nothing of it may leave the server."""
+        if never(text) is None:
+            lines = list(islice(text.lines, first, last + 1))
+            self.ring.add(text.uri, text.path, lines, first, kind)
+        else:
+            self.ring.forget(text.uri)
+
+    def edited(self, text: Document) -> None:
+        """Where somebody works; remembered when they go on somewhere else."""
+        row = text.source.count("\n", 0, text.edited_to)
+        uri, last = self._last
+        if uri and (uri != text.uri or abs(row - last) > 8):
+            left = find(self.workspace, uri)
+            if left is not None:
+                self.remember(left, max(0, last - 8), last + 8, "edited")
+        self._last = (text.uri, row)
 
     def heed_cancel(self, task: asyncio.Task[Any] | None) -> None:
         """Let `$/cancelRequest` reach a command, where pygls cancels only the answer.
@@ -73,32 +113,42 @@ class Editor(LanguageServer):
     def tell_status(self, status: Status | Away) -> None:
         """`dlmd/status`, when it differs from the last one."""
         note = status_note(status)
-        if note != self._status:
-            self._status = note
+        if note != self.status:
+            self.status = note
             self.protocol.notify("dlmd/status", note)
 
     @contextmanager
     def drawing(self, base: Note, *, wanted: bool = True) -> Iterator[Draw]:
         """`dlmd/state` for each state drawn, and one with done=true whatever happens."""
 
-        def draw(state: State, holes: list[list[str | int]], led: bool) -> None:
+        last = {"step": 0, "of": 0}
+        before: list[Pieces] = []
+
+        def draw(
+            state: State, holes: list[Pieces], confidence: list[list[float]]
+        ) -> None:
+            nonlocal before
             if wanted:
                 last["step"], last["of"] = state.step, state.of
-                note = {**base, **state_note(state, holes, led)}
+                note = {**base, **state_note(state, holes, confidence, before)}
                 self.protocol.notify("dlmd/state", note)
+                before = holes
 
-        last = {"step": 0, "of": 0}
         try:
             yield draw
         finally:
             if wanted:
-                end = {"candidate": 0, "done": True, "holes": [], "confidence": []}
+                end: Note = {"candidate": 0, "done": True, "holes": []}
+                end |= {"confidence": [], "fresh": []}
                 self.protocol.notify("dlmd/state", {**base, **last, **end})
 
 
-def state_note(state: State, holes: list[list[str | int]], led: bool) -> Note:
-    lead = [1.0] if led else []
-    confidence = state.confidence or [[0.0] * len(pieces) for pieces in state.holes]
+def state_note(
+    state: State,
+    holes: list[Pieces],
+    confidence: list[list[float]],
+    before: list[Pieces],
+) -> Note:
     return {
         "candidate": state.candidate,
         "step": state.step,
@@ -107,17 +157,35 @@ def state_note(state: State, holes: list[list[str | int]], led: bool) -> Note:
         "holes": holes,
         # One number per piece: a cut hole has fewer pieces than the daemon's numbers.
         "confidence": [
-            (lead + numbers)[: len(pieces)]
+            numbers[: len(pieces)]
             for numbers, pieces in zip(confidence, holes, strict=True)
         ],
+        "fresh": [
+            fresh(pieces, before[at] if at < len(before) else [])
+            for at, pieces in enumerate(holes)
+        ],
     }
+
+
+def fresh(pieces: Pieces, before: Pieces) -> list[bool]:
+    """Which pieces were masked in the state before: by their place, counted in tokens."""
+    settled, place = set(), 0
+    for piece in before:
+        if isinstance(piece, str):
+            settled.add(place)
+        place += piece if isinstance(piece, int) else 1
+    told, place = [], 0
+    for piece in pieces:
+        told.append(isinstance(piece, str) and place not in settled)
+        place += piece if isinstance(piece, int) else 1
+    return told
 
 
 def status_note(status: Status | Away) -> Note:
     if isinstance(status, Away):
         # "stopping" only fills the struct: the phase of ours replaces it.
         known = status_note(Status(phase="stopping", detail=status.detail))
-        return {**known, "phase": status.phase}
+        return {**known, "phase": status.phase, "message": status.detail}
     loading = status.phase == "loading"
     return {
         "phase": status.phase,
@@ -127,10 +195,20 @@ def status_note(status: Status | Away) -> Note:
         "adapter": status.adapter,
         "detail": status.detail,
         "fix": status.fix,
+        "message": message(status),
         "bytesDone": status.bytes_done if loading else None,
         "bytesTotal": status.bytes_total if loading else None,
         "etaS": status.eta_s,
     }
+
+
+def message(status: Status) -> str:
+    """One line for people: what it does, with which model, on which device."""
+    adapter = f" with {status.adapter}" if status.adapter else ""
+    where = f" on {status.device}" if status.device else ""
+    what = f"{status.model}{adapter}{where}: " if status.model else ""
+    said = f", {status.detail}" if status.detail else ""
+    return f"{what}{status.phase}{said}"
 
 
 def quiet_logging() -> None:

@@ -1,112 +1,215 @@
-"""`textDocument/inlineCompletion`: one hole at the cursor, one item or none.
+"""`textDocument/inlineCompletion`: from a keystroke to items, or to a reason for none.
 
-Nothing here raises to the editor and nothing pops up: whatever goes wrong means no item and
-a line in the log. Must not know how the daemon is reached.
+Nothing here raises to the editor and nothing pops up: whatever goes wrong means no item, a
+reason code and at most a line in the log. Must not know how the daemon is reached.
 """
 
 from __future__ import annotations
 
-import logging
-from contextlib import aclosing
+import asyncio
 
-from dlmd.wire.client import DaemonFailure
-from dlmd.wire.protocol import HolePart, Result, hole
+from dlmd.wire.protocol import hole
 from lsprotocol import types
 
 from dlmd_lsp import context, document
+from dlmd_lsp.around.extras import gathered
+from dlmd_lsp.ask.gate import refusal
+from dlmd_lsp.ask.reasons import Reason
+from dlmd_lsp.context import Ask
 from dlmd_lsp.editor import Editor
+from dlmd_lsp.flight import Flight
 from dlmd_lsp.lines import line_ending
+from dlmd_lsp.session import Sent
+from dlmd_lsp.show import choose
+from dlmd_lsp.show.items import Items, items_of
+from dlmd_lsp.show.offer import Offer, Place
+from dlmd_lsp.syntax.place import place_of
 
-logger = logging.getLogger(__name__)
-QUIET_CODES = {"cancelled", "superseded"}
+# A little chance, so that further candidates differ from the first.
+HEAT = 0.5
 
 
-async def complete(
-    editor: Editor, params: types.InlineCompletionParams
-) -> list[types.InlineCompletionItem]:
+async def complete(editor: Editor, params: types.InlineCompletionParams) -> Items:
     uri = params.text_document.uri
+    invoked = types.InlineCompletionTriggerKind.Invoked
+    manual = params.context.trigger_kind == invoked
     text = document.find(editor.workspace, uri)
-    ask = None if text is None else planned(editor, text, params)
-    if text is None or ask is None:
+    if text is None:
+        editor.session.because(uri, "not-open")
         return []
-    id = editor.session.new_id()
-    try:
-        answer = await _answer(editor, text, ask, params.position, id)
-    except DaemonFailure as failure:
-        if failure.code not in QUIET_CODES:
-            editor.log_once(str(failure))
+    menu = params.context.selected_completion_info is not None
+    refused = refusal(text, editor.session.options, manual=manual, menu=menu)
+    if refused is not None:
+        return nothing(editor, uri, refused)
+    offset = text.offset(params.position)
+    offer = remembered(editor, text, offset, manual)
+    again = offer is not None
+    if offer is None:
+        offer = await asked(editor, text, offset, params.position, manual)
+    if offer is None:
         return []
-    except (OSError, ValueError) as error:
-        editor.log_once(str(error))
-        return []
-    return [_item(answer, params.position, id)] if answer else []
+    return told(editor, text, offset, params.position, offer, manual, again)
 
 
-def planned(
-    editor: Editor, text: document.Document, params: types.InlineCompletionParams
-) -> context.Ask | None:
-    """The hole, or None; why there is none is told on the debug log."""
-    if params.context.selected_completion_info is not None:
-        # The item would have to begin with the menu's selection (LSP 3.18).
-        logger.debug("nothing asked: menu-open")
+def nothing(editor: Editor, uri: str, reason: Reason) -> Items:
+    """No item, because of that; what was under way for another place ends too."""
+    editor.session.because(uri, reason)
+    if uri in editor.flights:
+        editor.flights[uri].drop()
+    return []
+
+
+def remembered(
+    editor: Editor, text: document.Document, offset: int, manual: bool
+) -> Offer | None:
+    """The last offer, where some of it is left and nothing better was asked for."""
+    session = editor.session
+    offer = session.about(text.uri).offer
+    waiting = session.options.trigger == "subtle"
+    if offer is None or (manual and not offer.manual and not waiting):
         return None
-    found = context.plan(
-        text.source,
-        text.offset(params.position),
-        manual=params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked,
-        ending=line_ending(text.source),
-        budget=editor.session.options.budget,
+    return offer if offer.rest(text.source, offset) else None
+
+
+async def asked(
+    editor: Editor,
+    text: document.Document,
+    offset: int,
+    position: types.Position,
+    manual: bool,
+) -> Offer | None:
+    """A new offer: by joining what is under way, or by a request after a pause."""
+    uri, version = text.uri, text.version or 0
+    flight: Flight | None = editor.flights.get(uri)
+    joined = flight if not manual else None
+    if joined is not None and joined.join(text.source, offset, version, position):
+        offer = await landed(editor, text, version, joined, manual)
+        if offer is None or offer.rest(text.source, offset):
+            return offer
+        # What was typed left no room in that hole, or went another way.
+        flight = None
+    if flight is not None:
+        flight.drop()
+    ask = planned(editor, text, offset, manual)
+    if not isinstance(ask, Ask):
+        nothing(editor, uri, ask)
+        return None
+    if not manual and not await rested(editor, text, version, ask):
+        editor.session.because(uri, "typed-on")
+        return None
+    flight = launched(editor, text, offset, position, ask, manual)
+    return await landed(editor, text, version, flight, manual)
+
+
+async def landed(
+    editor: Editor,
+    text: document.Document,
+    version: int,
+    flight: Flight,
+    manual: bool,
+) -> Offer | None:
+    """What a request brought; whoever leaves before leaves it to be joined."""
+    session, uri = editor.session, text.uri
+    try:
+        answer = await asyncio.shield(flight.answer)
+    except asyncio.CancelledError:
+        if flight.answer.cancelled():
+            return None  # it failed or was dropped, and said why
+        flight.leave()
+        raise
+    if text.version != version:
+        session.because(uri, "typed-on")
+        return None
+    options = session.options
+    offer = choose.offer(
+        flight.id, flight.place, flight.ask, answer, text, options, manual
     )
-    if isinstance(found, context.Ask):
-        return found
-    logger.debug("nothing asked: %s", found)
+    if isinstance(offer, Offer):
+        session.about(uri).offer = offer
+        return offer
+    session.because(uri, offer)
     return None
 
 
-async def _answer(
+def planned(
+    editor: Editor, text: document.Document, offset: int, manual: bool
+) -> Ask | Reason:
+    options = editor.session.options
+    place = place_of(text.source, offset, text.tree)
+    if not manual and place.inside == "comment" and not options.in_comments:
+        return "in-comment"
+    if not manual and place.inside == "string" and not options.in_strings:
+        return "in-string"
+    return context.plan(
+        text.source,
+        offset,
+        manual=manual,
+        ending=line_ending(text.source),
+        budget=options.budget,
+        place=place,
+        scale=editor.session.about(text.uri).scale,
+    )
+
+
+async def rested(
+    editor: Editor, text: document.Document, version: int, ask: Ask
+) -> bool:
+    """Wait as long as this typist pauses; whether the document stayed as it was."""
+    session = editor.session
+    wait = session.options.debounce_s
+    if wait is None:
+        line = ask.before.rpartition("\n")[2]
+        wait = session.pace.wait_s(line_start=not line.strip())
+    if wait:
+        await asyncio.sleep(wait)
+    return text.version == version
+
+
+def launched(
     editor: Editor,
     text: document.Document,
-    ask: context.Ask,
+    offset: int,
     position: types.Position,
-    id: str,
-) -> str:
-    version, uri = text.version, text.uri
-    base = {
-        "kind": "inline",
-        "id": id,
-        "uri": uri,
-        "version": version,
-        "position": position,
-        "range": types.Range(position, position),
-    }
-    session = editor.session
-    with editor.drawing(base, wanted=session.options.live_states) as draw:
-        messages = session.infill(id, parts(ask), explicit=False)
-        async with aclosing(messages):
-            async for message in messages:
-                current = document.find(editor.workspace, uri)
-                if current is None or current.version != version:
-                    return ""  # typed on meanwhile: leaving the stream cancels it
-                if isinstance(message, Result):
-                    editor.recovered()
-                    return context.insertion(ask, message.candidates[0].holes[0])
-                holes = [context.shown(ask, pieces) for pieces in message.holes]
-                draw(message, holes, False)
-    return ""
+    ask: Ask,
+    manual: bool,
+) -> Flight:
+    session, uri = editor.session, text.uri
+    found = gathered(editor, text, offset, ask)
+    hole_of = hole(max_tokens=ask.tokens)
+    parts = [part for part in (found.before, hole_of, found.after) if part != ""]
+    place = Place(text=text.source, offset=offset)
+    flight = Flight(editor, uri, text.version or 0, place, ask)
+    sent = Sent(id=flight.id, uri=uri, parts=parts, others=found.others)
+    session.sent[uri] = sent
+    session.statistics.count("asked", text.language.name)
+    n = session.options.candidates if manual else 1
+    heat = HEAT if n > 1 else 0.0
+    flight.begin(position, sent, manual=manual, n=n, heat=heat)
+    return flight
 
 
-def parts(ask: context.Ask) -> list[str | HolePart]:
-    return [
-        part if isinstance(part, str) else hole(max_tokens=part)
-        for part in context.parts(ask)
-    ]
-
-
-def _item(answer: str, position: types.Position, id: str) -> types.InlineCompletionItem:
-    return types.InlineCompletionItem(
-        insert_text=answer,
-        range=types.Range(position, position),
-        command=types.Command(
-            title="dlmd: accepted", command="dlmd.accepted", arguments=[{"id": id}]
-        ),
-    )
+def told(
+    editor: Editor,
+    text: document.Document,
+    offset: int,
+    position: types.Position,
+    offer: Offer,
+    manual: bool,
+    again: bool,
+) -> Items:
+    session, uri = editor.session, text.uri
+    rest = offer.rest(text.source, offset)
+    if not rest:
+        session.because(uri, "nothing-new")
+        return []
+    letters = len(rest[0][0])
+    session.statistics.offered(offer.id, text.language.name, letters, again=again)
+    if session.options.trigger == "subtle" and not manual:
+        session.because(uri, "waiting-for-key")
+        editor.protocol.notify(
+            "dlmd/waiting",
+            {"uri": uri, "version": text.version, "position": position, "id": offer.id},
+        )
+        return []
+    session.about(uri).reason = None
+    return items_of(offer.id, rest, position)

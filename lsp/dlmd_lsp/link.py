@@ -1,6 +1,8 @@
 """The one connection to the daemon: made when first needed, made again after it was lost.
 
-Requests of all documents share it. A start that failed is not tried again by typing for a
+Requests of all documents share it. A daemon that has stopped answering altogether (one that
+only computes still answers a ping) is told from a slow one, and asked nothing until it is
+back. A start that failed is not tried again by typing for a
 while, so that a broken installation does not start a process per keystroke.
 Must not know editors or documents.
 """
@@ -10,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -23,15 +25,31 @@ from dlmd.wire.protocol import Status
 T = TypeVar("T")
 
 PAUSE_S = 30.0
+# Silence on a request that makes us ask whether the daemon is there at all, and for how long.
+SILENCE_S = 1.0
+PONG_S = 1.5
 STOPPED = (
     "the daemon was stopped with `dlmd stop`; `dlmd serve`, a completion asked for by "
     "hand or a restart of the editor starts it again"
 )
 
 
+HANGING = (
+    "the daemon has stopped answering; nothing is asked until it does again, or end it "
+    "with `dlmd stop`"
+)
+
+
+class DaemonHangs(ConnectionError):
+    """It neither computes nor answers a ping."""
+
+    def __init__(self) -> None:
+        super().__init__(HANGING)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Away:
-    """No daemon is connected: phase is "starting", "stopped" or "failed"."""
+    """No daemon answers: phase is "starting", "stopped", "failed" or "hanging"."""
 
     phase: str
     detail: str
@@ -58,6 +76,7 @@ class Link:
         self._keepers: set[asyncio.Task[None]] = set()
         self._not_before = 0.0
         self._trouble = ""  # of the last try to reach a named daemon
+        self._silent: asyncio.Task[None] | None = None  # waits for an answer to a ping
         self._began = time.time()
 
     async def client(self, *, explicit: bool) -> Client:
@@ -72,7 +91,71 @@ class Link:
         # Whoever asked first may give up; the others still want the connection.
         return await asyncio.shield(ready)
 
+    @property
+    def hanging(self) -> bool:
+        return self._silent is not None
+
+    @property
+    def context(self) -> int:
+        """Tokens of a document that the model sees; 0: not known yet."""
+        ready = self._ready
+        if ready is None or not _settled(ready):
+            return 0
+        return ready.result().status.context
+
+    @asynccontextmanager
+    async def watching(
+        self, client: Client, heard_at: Callable[[], float]
+    ) -> AsyncIterator[None]:
+        """DaemonHangs inside, once nothing was heard for long and a ping is not answered."""
+        if self.hanging:
+            raise DaemonHangs
+        try:
+            async with asyncio.timeout(None) as scope:
+                watcher = asyncio.create_task(self._watch(client, heard_at, scope))
+                try:
+                    yield
+                finally:
+                    watcher.cancel()
+        except TimeoutError:
+            raise DaemonHangs from None
+
+    async def _watch(
+        self, client: Client, heard_at: Callable[[], float], scope: asyncio.Timeout
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            quiet = loop.time() - heard_at()
+            if quiet < SILENCE_S:
+                await asyncio.sleep(SILENCE_S - quiet)
+                continue
+            asked = asyncio.create_task(client.ping())
+            await asyncio.wait([asked], timeout=PONG_S)
+            if not asked.done():
+                self._hang(client, asked)
+                scope.reschedule(loop.time())
+                return
+            if asked.exception() is not None:
+                return  # the connection ended, which its reader tells by itself
+            await asyncio.sleep(SILENCE_S)
+
+    def _hang(self, client: Client, asked: asyncio.Task[None]) -> None:
+        if self._silent is not None:
+            asked.cancel()
+            return
+        self._tell(Away(phase="hanging", detail=HANGING))
+        self._silent = asyncio.create_task(self._await_return(client, asked))
+
+    async def _await_return(self, client: Client, asked: asyncio.Task[None]) -> None:
+        with suppress(OSError):
+            await asked
+        self._silent = None
+        if not client.gone:
+            self._tell(client.status)
+
     async def close(self) -> None:
+        if self._silent is not None:
+            self._silent.cancel()
         for keeper in list(self._keepers):
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What lives as long as the editor does: options, jobs per document, accepts, the daemon link.
+"""What lives as long as the editor does: options, jobs per document, offers, the daemon link.
 
 The newest job of a kind on a document cancels the older one, and a cancelled job cancels its
 request on the device. Must not know the editor's protocol, nor what is asked.
@@ -8,26 +8,55 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, TypeVar
 
-from dlmd.wire.client import DaemonGone
+from dlmd.wire.client import Client, DaemonGone
 from dlmd.wire.protocol import HolePart, Infill, Result, State
 
-from dlmd_lsp.link import Link
+from dlmd_lsp.ask.pace import Pace
+from dlmd_lsp.ask.reasons import Reason, sentence
+from dlmd_lsp.link import DaemonHangs, Link
 from dlmd_lsp.options import Options
+from dlmd_lsp.show.offer import Offer
+from dlmd_lsp.statistics import Statistics
 
 T = TypeVar("T")
-Kind = Literal["inline", "function"]
+Kind = Literal["inline", "command"]
 Parts = list[str | HolePart]
+
+
+@dataclass(slots=True)
+class About:
+    """What is remembered of one document."""
+
+    offer: Offer | None = None
+    reason: Reason | None = None  # why nothing was asked or shown last
+    detail: str = ""
+    scale: float = 1.0  # of the next suggestion's length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """One request, kept to be shown on demand."""
+
+    id: str
+    uri: str
+    parts: Parts
+    others: list[Any] = field(default_factory=list)  # around.extras.Extra
 
 
 class Session:
     def __init__(self, options: Options, link: Link) -> None:
         self.options = options
         self.link = link
-        self.accepted = 0
+        self.pace = Pace()
+        self.statistics = Statistics()
+        self.sent: dict[str, Sent] = {}  # the newest of each document
+        self._open: dict[str, tuple[Client, str]] = {}  # id -> where it is computed
+        self._about: dict[str, About] = {}
         self._ids = count(1)
         self._jobs: dict[tuple[Kind, str], asyncio.Task[Any]] = {}
 
@@ -54,15 +83,33 @@ class Session:
             if self._jobs.get((kind, uri)) is job:
                 del self._jobs[kind, uri]
 
+    def about(self, uri: str) -> About:
+        return self._about.setdefault(uri, About())
+
+    def because(self, uri: str, reason: Reason, detail: str = "") -> None:
+        """Remember why nothing came of a request."""
+        about = self.about(uri)
+        about.reason, about.detail = reason, detail
+        self.statistics.reason(reason)
+
+    def why_not(self, uri: str) -> dict[str, str | None]:
+        about = self._about.get(uri, About())
+        if about.reason is None:
+            return {"code": None, "message": "nothing stands in the way"}
+        return {"code": about.reason, "message": sentence(about.reason, about.detail)}
+
     def closed(self, uri: str) -> None:
+        self._about.pop(uri, None)
+        self.sent.pop(uri, None)
         for (_, owner), job in list(self._jobs.items()):
             if owner == uri:
                 job.cancel()
 
     async def infill(
-        self, id: str, parts: Parts, *, explicit: bool
+        self, id: str, parts: Parts, *, explicit: bool, n: int = 1, heat: float = 0.0
     ) -> AsyncGenerator[State | Result, None]:
         """States, then the result. Closing this iterator cancels the request on the device."""
+        clock = asyncio.get_running_loop().time
         options = self.options
         for attempt in (1, 2):
             request = Infill(
@@ -70,18 +117,35 @@ class Session:
                 parts=parts,
                 mode=options.mode,
                 tokens_per_step=options.tokens_per_step,
-                temperature=options.temperature,
+                temperature=heat or options.temperature,
                 top_p=options.top_p,
+                n=n,
+                by_token=True,
             )
             client = await self.link.client(explicit=explicit)
-            heard = False
+            heard, heard_at = False, clock()
             try:
-                async with aclosing(client.infill(request)) as messages:
+                self._open[id] = (client, request.id)
+                async with (
+                    self.link.watching(client, lambda: heard_at),  # noqa: B023
+                    aclosing(client.infill(request)) as messages,
+                ):
                     async for message in messages:
-                        heard = True
+                        heard, heard_at = True, clock()
                         yield message
                 return
+            except DaemonHangs:
+                raise
             except DaemonGone:
                 # It died since the last request: a fresh connection deserves one try.
                 if heard or attempt == 2:
                     raise
+            finally:
+                self._open.pop(id, None)
+
+    async def pin(self, id: str, text: str) -> None:
+        """The user typed this at the start of that request's first hole."""
+        found = self._open.get(id)
+        if found is not None:
+            with suppress(OSError, ValueError):
+                await found[0].pin(found[1], 0, text)

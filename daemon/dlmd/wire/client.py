@@ -155,6 +155,15 @@ class Client:
         """End the open infill `id`: who reads it hears DaemonFailure, code cancelled."""
         await self._send(self._checked(Cancel(id=id)))
 
+    async def ping(self) -> None:
+        """Comes back when the daemon has answered, which it does while it computes too."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            await (await self._connection.ping())
+        except ConnectionClosed as error:
+            raise DaemonGone(farewell(error)) from error
+
     async def pin(self, id: str, hole: int, text: str) -> None:
         """Tell the open infill `id` what the user typed at the start of one of its holes."""
         await self._send(self._checked(Pin(id=id, hole=hole, text=text)))

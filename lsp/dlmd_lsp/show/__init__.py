@@ -1,0 +1,1 @@
+"""What is shown of an answer: how much, how sure, what was typed of it already."""

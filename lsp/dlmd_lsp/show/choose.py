@@ -1,0 +1,81 @@
+"""From the fills of a hole to an offer, or to the reason why none is worth showing.
+
+Must not know the daemon or the clock.
+"""
+
+from __future__ import annotations
+
+from dlmd_lsp.ask.reasons import Reason
+from dlmd_lsp.context import Ask, fitted
+from dlmd_lsp.document import Document
+from dlmd_lsp.options import Options
+from dlmd_lsp.show.offer import Offer, Place
+from dlmd_lsp.show.parses import without_breaking
+from dlmd_lsp.show.sureness import Sure, mean, sure_lines
+
+Answer = list[tuple[str, Sure]]
+
+
+def offer(
+    id: str,
+    place: Place,
+    ask: Ask,
+    answer: Answer,
+    document: Document,
+    options: Options,
+    manual: bool,
+) -> Offer | Reason:
+    """The candidates that are worth it, each once, the surest first."""
+    found: dict[str, Sure] = {}
+    why: Reason = "nothing-new"
+    for hole, sure in answer:
+        text, said = worth(place, ask, hole, sure, document, options, manual)
+        if text:
+            found.setdefault(text, sure)
+        else:
+            why = said
+    if not found:
+        return why
+    ranked = sorted(found, key=lambda text: -(mean(found[text], text) or 0.0))
+    # The first candidate is the model's own choice; chance decided the others.
+    texts = [next(iter(found))] if not manual else ranked
+    return Offer(
+        id=id,
+        place=place,
+        texts=tuple(text.replace("\n", ask.ending) for text in texts),
+        sure=tuple(_spread(text, found[text], ask.ending) for text in texts),
+        manual=manual,
+    )
+
+
+def worth(
+    place: Place,
+    ask: Ask,
+    hole: str,
+    sure: Sure,
+    document: Document,
+    options: Options,
+    manual: bool,
+) -> tuple[str, Reason]:
+    text = fitted(ask, hole)
+    if not text:
+        return "", "nothing-new"
+    if not manual:
+        text = sure_lines(text, sure, options.threshold)
+        known = mean(sure, text)
+        if known is not None and known < options.threshold:
+            return "", "not-sure"
+    whole = without_breaking(
+        place.text, place.offset, text.replace("\n", ask.ending), document.tree
+    ).replace(ask.ending, "\n")
+    return whole if whole.strip() else "", "not-parsable"
+
+
+def _spread(text: str, sure: Sure, ending: str) -> tuple[float, ...]:
+    """The numbers of letters, with one for each letter of a longer line ending."""
+    if ending == "\n" or not sure:
+        return tuple(sure[: len(text)])
+    told: list[float] = []
+    for letter, number in zip(text, sure, strict=False):
+        told += [number] * (len(ending) if letter == "\n" else 1)
+    return tuple(told)
