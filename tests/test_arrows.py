@@ -109,6 +109,7 @@ OUTSIDE: dict[str, set[str]] = {
     "huggingface_hub": {"dlmd.store.hub"},
     "httpx2": {"dlmd.store.hub"},
     "pygls": {"dlmd_lsp"},
+    "tree_sitter": {"dlmd_lsp"},
     "starlette": {"dlmd.serve"},
     "uvicorn": {"dlmd.serve"},
     "prometheus_client": {"dlmd.serve"},
