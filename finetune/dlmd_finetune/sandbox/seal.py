@@ -155,7 +155,10 @@ def _stack(path: str, start: int, end: int) -> Any:
 
 
 def _changed(watched: Watched) -> Any:
-    things, codes = watched.things, watched.codes
+    things = watched.things
+    codes = [
+        (n, f, c) for n, f, c in watched.codes if f.__code__ is c
+    ]  # but the candidate's
     sizes, lists = watched.sizes, watched.lists
     size, zip_ = len, zip
 
