@@ -95,7 +95,7 @@ NAMES = (
 # Whatever lies in one of these.
 FOLDERS = {".ssh", ".aws", ".azure", ".gnupg", ".gcloud", ".kube", ".docker", "secrets"}
 
-_QUOTED = r"""["'`](?=[^"'`\s]*[0-9])(?=[^"'`\s]*[A-Za-z])[^"'`\s${}<>]{8,}["'`]"""
+_QUOTED = r"""["'`](?=[^"'`\s]*[0-9])(?=[^"'`\s]*[A-Za-z])[^"'`\s{}<>]{8,}["'`]"""
 _WORDS = (
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|"
     r"auth[_-]?key|private[_-]?key|client[_-]?secret|credentials?|encryption[_-]?key|"
@@ -145,7 +145,7 @@ PATTERNS = (
     r"\b\d{8,10}:AA[A-Za-z0-9_\-]{30,}",
     r"(?i)\b(?:AccountKey|SharedAccessKey|SharedAccessSignature)=[A-Za-z0-9+/=%]{16,}",
     r"(?i)[?&]sig=[A-Za-z0-9%]{30,}",
-    r"\b[a-z][a-z0-9+.\-]*://[^\s:/@\"'<>{}$]+:[^\s:/@\"'<>{}$]{4,}@[^\s\"']+",
+    r"\b[a-z][a-z0-9+.\-]*://[^\s:/@\"'<>{}$]*:[^\s:/@\"'<>{}$]{4,}@[^\s\"']+",
     r"(?i)\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic|token)\s+[A-Za-z0-9._+/=\-]{12,}",
     r"(?i)\bbearer\s+[A-Za-z0-9._\-]{24,}",
     rf"(?i){_WORDS}\w*[\"']?\]?\s*(?::\s*\w+\s*)?(?::?=|:|=>|,)\s*[rbuf]?{_QUOTED}",
