@@ -166,6 +166,8 @@ def test_a_budget_crops_the_text_around_holes_and_nothing_else() -> None:
         ([Hole(length=300)], "the holes and the text between them take 301 tokens"),
         ([Hole(), "x\n" * 300, Hole()], "holes closer together"),
         ([Hole(), "x" * 99_999, Hole()], "two holes lie 99999 characters apart"),
+        ([Hole(initial="x" * 99_999)], "hold 99999 characters"),
+        ([Hole(), *["x" * 9_999, Hole()] * 9], "hold 89991 characters"),
     ],
 )
 def test_requests_that_cannot_be_laid_out(parts: list[Part], said: str) -> None:

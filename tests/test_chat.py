@@ -46,6 +46,12 @@ def test_a_chat_that_does_not_fit_is_refused_not_cropped() -> None:
         lay_out_chat(said, [Hole(length=5)], DREAM, INSTRUCT)
 
 
+def test_a_chat_that_never_could_fit_is_not_encoded_first() -> None:
+    said = [{"role": "user", "content": "hi " * 50_000}]
+    with pytest.raises(ValueError, match="the chat holds 150000 characters"):
+        lay_out_chat(said, [Hole(length=5)], DREAM, INSTRUCT)
+
+
 @pytest.mark.parametrize("name", ["dream-v0-7b-base", "embedded", "dreamon-7b"])
 def test_a_base_model_names_itself(name: str) -> None:
     said = [{"role": "user", "content": "hi"}]

@@ -17,7 +17,7 @@ from dlmd.profiles import Profile
 
 DEFAULT_MASKS = 32
 BOM = "\ufeff"
-# Beyond so many characters a token between two holes, encoding them would be wasted.
+# Beyond so many characters a token, encoding what must be seen whole would be wasted.
 MOST_CHARACTERS = 64
 
 
@@ -120,6 +120,9 @@ def lay_out(
     """Crop to the profile's context and encode; position 0 is never a mask. A `budget`
     below that context shortens the text around the holes, to half of it at least."""
     first, inner, last = around_holes(parts)
+    refuse_endless(
+        inner, [p.initial or "" for p in parts if isinstance(p, Hole)], profile
+    )
     filled: list[tuple[list[int], int]] = []  # (fixed tokens, masks after them)
     gaps = iter(inner)
     for hole in (part for part in parts if isinstance(part, Hole)):
@@ -127,7 +130,7 @@ def lay_out(
         size = hole.size or len(start) + DEFAULT_MASKS
         if hole.keep is not None:
             start, size = [], len(start)
-        between = encode_between(next(gaps), tokenizer, profile) if filled else []
+        between = tokenizer.encode(next(gaps)) if filled else []
         filled.append((between + start, max(0, size - len(start))))
     room = profile.context - 1 - sum(len(fixed) + masks for fixed, masks in filled)
     if room < 0:
@@ -172,13 +175,24 @@ def as_learnt(text: str) -> str:
     return text.replace("\r\n", "\n")
 
 
-def encode_between(text: str, tokenizer: Tokenizer, profile: Profile) -> list[int]:
-    if len(text) > profile.context * MOST_CHARACTERS:
+def refuse_endless(
+    inner: Sequence[str], initials: Sequence[str], profile: Profile
+) -> None:
+    """What could never fit is not encoded first: seconds in which nobody is served."""
+    most = profile.context * MOST_CHARACTERS
+    widest = max(map(len, inner), default=0)
+    if widest > most:
         raise ValueError(
-            f"two holes lie {len(text)} characters apart; {profile.name} sees "
+            f"two holes lie {widest} characters apart; {profile.name} sees "
             f"{profile.context} tokens at once: ask for them one at a time"
         )
-    return tokenizer.encode(text)
+    held = sum(map(len, inner)) + sum(map(len, initials))
+    if held > most:
+        raise ValueError(
+            f"the holes and the text between them hold {held} characters; {profile.name} "
+            f"sees {profile.context} tokens at once: ask for fewer holes, or start them "
+            "with less"
+        )
 
 
 def both_sides(

@@ -7,7 +7,7 @@ holes are filled.
 
 from collections.abc import Mapping, Sequence
 
-from dlmd.decode.canvas import DEFAULT_MASKS, Hole, Layout, Part
+from dlmd.decode.canvas import DEFAULT_MASKS, MOST_CHARACTERS, Hole, Layout, Part
 from dlmd.decode.tokenizer import DEFAULT_SYSTEM, ROLES, Tokenizer
 from dlmd.profiles import Profile
 
@@ -44,6 +44,14 @@ def lay_out_chat(
         raise ValueError(
             f"{profile.name} was not trained to chat; ask it to infill, or serve an "
             "instruct model such as diffucoder-7b-instruct"
+        )
+    said = sum(len(message["content"]) for message in messages)
+    if (
+        said > profile.context * MOST_CHARACTERS
+    ):  # encoding it would keep others waiting
+        raise ValueError(
+            f"the chat holds {said} characters; {profile.name} sees {profile.context} "
+            "tokens at once: send fewer messages"
         )
     tokens = prompt_tokens(messages, tokenizer)
     sent = len(tokens)
