@@ -58,7 +58,7 @@ async def test_states_then_the_result_with_every_hole(shared: Running) -> None:
         two = request("a", "def add(a, b):\n    ", hole(), "    # ", hole(), "\n")
         answers = [m async for m in client.infill(two)]
     *states, result = answers
-    assert all(isinstance(state, State) for state in states)
+    assert states and all(isinstance(state, State) for state in states)
     assert isinstance(result, Result)
     assert result.candidates[0].holes == ["return a + b", "sum"]
 
