@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from dlmd.model.dream import Dream, DreamConfig
 from dlmd_finetune.canvases import NO_LABEL
-from dlmd_finetune.pretrain import initialise
+from dlmd_finetune.pretrain import initialise, optimisers
 from dlmd_finetune.rl.measure import measure, pass_rate
 from dlmd_finetune.rl.policy import open_policy
 from dlmd_finetune.rl.reward import Judge
@@ -46,6 +46,7 @@ NAMES = [f"{a}_{b}_{side}" for a, b, side in product(USUAL, USUAL, SIDES)]
 PRIOR, REPOSITORY = 0.5, 0.22  # shares of the mixture; the rest is noise
 INPUTS = ((97, 31, 7), (211, 53, 11), (509, 89, 13), (1009, 101, 17), (47, 23, 5))
 TRAINED = 36
+PEAK = 8e-3  # learning rate of the pre-training
 WIDTH = 48  # masks of a hole of this kind
 
 
@@ -120,7 +121,7 @@ def pretrained(folder: Path, steps: int, seed: int) -> Path:
     )
     model = Dream(config)
     initialise(model, seed)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
+    learning = optimisers(model, PEAK)
     rng = np.random.default_rng(seed)
     for step in range(steps):
         rows = [row(tokenizer, rng) for _ in range(32)]
@@ -131,11 +132,13 @@ def pretrained(folder: Path, steps: int, seed: int) -> Path:
         labels_N, weights_N = labels_BT.flatten()[slots_N], weights_N[slots_N]
         losses_N = F.cross_entropy(logits_NV, labels_N, reduction="none")
         loss = (losses_N * weights_N).sum() / weights_N.sum()
-        optimiser.zero_grad()
+        model.zero_grad()
         loss.backward()
-        for group in optimiser.param_groups:
-            group["lr"] = 4e-3 * min(1.0, (steps - step) / (0.3 * steps))
-        optimiser.step()
+        left = min(1.0, (steps - step) / (0.3 * steps))
+        for each in learning:
+            for group in each.param_groups:
+                group["lr"] = PEAK * left
+            each.step()
         if step % 200 == 199:
             print(
                 f"pre-training {step + 1}: loss {float(loss.detach()):.2f}",
@@ -246,7 +249,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--group", type=int, default=12)
-    parser.add_argument("--pretrain-steps", type=int, default=800)
+    parser.add_argument("--pretrain-steps", type=int, default=1000)
     parser.add_argument("--estimator", default="coupled")
     parser.add_argument("--kl", type=float, default=0.02)
     parser.add_argument("--rank", type=int, default=16)

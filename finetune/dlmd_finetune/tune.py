@@ -48,7 +48,6 @@ def tune(config: TuneConfig) -> int:
         if ranks.rank() == 0:
             draw(mined, Console())
         if config.dry_run:
-            draw(mined, Console())
             return 0
         refuse_too_few(mined)
         return learn(config, mined, ends)
@@ -266,6 +265,9 @@ def warm_start(config: TuneConfig, mined: Mined, policy: "Policy", watch: Any) -
         return
     figures = []
     texts = warm.train_side(mined)
+    if not texts:
+        watch.say("no warm start: every file holds a task that is held out")
+        return
     for row in warm.warm_up(policy, texts, seed=config.seed):
         figures.append(row)
         watch.warm(row)
