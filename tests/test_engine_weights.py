@@ -1,5 +1,7 @@
 """The engine by hand: weights that come and go, a model that does not load, and pins."""
 
+from typing import Any
+
 import pytest
 from dlmd.wire.protocol import Pin, Result, Sleep, State, Wake
 
@@ -145,5 +147,20 @@ def test_a_pin_survives_a_loan(desk: Desk) -> None:
     desk.order(Sleep(id="s"))
     desk.now = 2
     desk.order(Wake(id="w"))
+    desk.work()
+    assert filled(desk, "a").startswith("X")
+
+
+def test_a_pin_that_comes_while_a_run_begins_waits_for_its_second_step(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = FakeBackend.infill
+
+    def pinning(backend: FakeBackend, *asked: Any) -> Any:
+        desk.engine.pin("c", Pin(id="a", hole=0, text="X"))  # from another thread
+        return begin(backend, *asked)
+
+    monkeypatch.setattr(FakeBackend, "infill", pinning)
+    desk.ask("a")
     desk.work()
     assert filled(desk, "a").startswith("X")

@@ -249,14 +249,16 @@ class Engine:
             # What begins now keeps this adapter, whatever is put in force later.
             job.adapter = adapter = adapter_of(job, self._resident.in_force)
         self._resident.use_adapter(adapter)
-        if job.frames is None:
+        pin = None
+        if job.frames is not None:
+            pin = job.take_pin()
+        else:  # what is pinned from here on waits: a generator takes nothing at its start
             with self._changed:
                 self._queue.begin(job)
                 request = pinned(job.request, job.take_pins())
             job.frames = self._resident.backend.infill(
                 request, partial(self._wanted, job)
             )
-        pin = job.take_pin()
         frame = next(job.frames, None) if pin is None else job.frames.send(pin)
         assert frame is not None, "the backend ended without a final frame"
         return frame
