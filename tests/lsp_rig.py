@@ -160,6 +160,16 @@ class Editor:
         )
         return position_after(before)
 
+    def sync(self) -> None:
+        """Tell the server what an edit of its own made of the text."""
+        self.version += 1
+        whole = types.TextDocumentContentChangeWholeDocument(self.text)
+        self.client.text_document_did_change(
+            types.DidChangeTextDocumentParams(
+                types.VersionedTextDocumentIdentifier(self.version, self.uri), [whole]
+            )
+        )
+
     def close(self) -> None:
         self.client.text_document_did_close(
             types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(self.uri))

@@ -175,7 +175,8 @@ async def complete_function(ls: Editor, *given: Any) -> Outcome:
 @server.command("dlmd.fillHoles")
 async def fill_holes(ls: Editor, *given: Any) -> Outcome:
     outcome = await _write(ls, "dlmd.fillHoles", given)
-    return {**outcome, "holes": outcome.pop("changed", 0)}
+    holes = outcome.pop("changed", 0)
+    return {**outcome, "holes": holes}
 
 
 @server.command("dlmd.rewrite")

@@ -68,7 +68,8 @@ def _function_node(text: str, offset: int, tree: Tree) -> Any | None:
     line = text.rfind("\n", 0, offset) + 1
     # From a function's first line on, its indentation included, one is in it.
     first = line + len(indentation(text[line : line + 400]))
-    for place in (offset, max(offset, first)):
+    # And at its very end one still is.
+    for place in (offset, max(offset, first), max(0, offset - 1)):
         at = tree.byte_of(text, place)
         node = root.descendant_for_byte_range(at, at)
         while node is not None:
