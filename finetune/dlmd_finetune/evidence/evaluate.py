@@ -23,6 +23,7 @@ from dlmd_finetune.evidence.asking import Choices, from_model
 from dlmd_finetune.evidence.formats import read_tasks
 from dlmd_finetune.evidence.grade import Bench, grade, result_key
 from dlmd_finetune.evidence.ledger import Ledger, Row, key_of, open_ledger
+from dlmd_finetune.evidence.renaming import renamed
 from dlmd_finetune.evidence.summary import Summary, summarise, text
 from dlmd_finetune.evidence.tasks import CONSTANTS, Task, sample
 
@@ -66,6 +67,13 @@ class EvalConfig:
     k: str = field(default="1", metadata={"help": "pass@k for these k, such as 1,10."})
     limit: int | None = field(
         default=None, metadata={"help": "Only so many tasks, drawn by --seed."}
+    )
+    renamed: bool = field(
+        default=False,
+        metadata={
+            "help": "Ask with the function's own names changed throughout, so that no "
+            "memory of the published text helps."
+        },
     )
     seed: int = field(
         default=0, metadata={"help": "Draws the tasks, tokens and bootstrap samples."}
@@ -150,11 +158,12 @@ class Found:
     results: Path
 
 
-def run(config: EvalConfig, form: str) -> Found:
-    tasks = sample(read_tasks(config.data, form), config.limit, config.seed)
+def run(config: EvalConfig, form: str, answerer: Answerer | None = None) -> Found:
+    tasks = asked(config, form)
     bench = _bench(config)
-    answerer = _answerer(config)
-    path = config.out or _cache(f"{answerer.name}-{key_of(answerer.identity)}.jsonl")
+    answerer = answerer or _answerer(config)
+    own = key_of(answerer.identity) + ("-renamed" if config.renamed else "")
+    path = config.out or _cache(f"{answerer.name}-{own}.jsonl")
     with open_ledger(path, wait=False) as ledger:
         _announce(tasks, answerer, bench, ledger, config.samples)
         found = grade(tasks, answerer, bench, ledger, config.samples)
@@ -162,8 +171,25 @@ def run(config: EvalConfig, form: str) -> Found:
     return Found(tasks=tasks, rows=rows, answerer=answerer, bench=bench, results=path)
 
 
-def evaluate(config: EvalConfig, form: str = "infilling") -> Summary:
-    found = run(config, form)
+def asked(config: EvalConfig, form: str) -> list[Task]:
+    """The tasks of a run. Renamed ones are those of the same draw, but for holes that cut
+    through a name."""
+    tasks = sample(read_tasks(config.data, form), config.limit, config.seed)
+    if not config.renamed:
+        return tasks
+    changed = [each for task in tasks if (each := renamed(task)) is not None]
+    if not changed:
+        raise ValueError(
+            f"{config.data} holds no task whose names can be changed; leave out --renamed"
+        )
+    return changed
+
+
+def evaluate(
+    config: EvalConfig, form: str = "infilling", answerer: Answerer | None = None
+) -> Summary:
+    """The figures of a run; of an answerer of your own where one is given."""
+    found = run(config, form, answerer)
     name, identity = found.answerer.name, found.answerer.identity
     constants = _constants(found.tasks, found.bench)
     summary = summarise(
@@ -173,6 +199,7 @@ def evaluate(config: EvalConfig, form: str = "infilling") -> Summary:
         "form": form,
         "data": config.data.name,
         "limit": config.limit,
+        "renamed": config.renamed,
         "seed": config.seed,
         "room": found.bench.identity,
         "identity": identity,
