@@ -14,11 +14,12 @@ import os
 import random
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 FILES, EACH, CASES = 24, 6, 5
 START = 1_700_000_000  # seconds; one day from commit to commit
-NOUNS = """apple anchor badge barrel basket beacon bench blanket bottle bridge bucket button cable
+WORDS = """apple anchor badge barrel basket beacon bench blanket bottle bridge bucket button cable
 candle canvas carpet castle chapel chisel circle clock cloud coffee copper corner cotton cradle
 crystal curtain desert diamond dinner dragon engine falcon feather fence ferry fiddle finger flag
 flower forest fountain garden garlic glacier glove grape hammer harbor harvest helmet hollow honey
@@ -27,8 +28,10 @@ meadow mirror mitten monkey mortar needle nickel number orange orchid oyster pad
 paper parrot pebble pencil pepper pigeon pillow planet pocket potato prairie prism puzzle quarry
 rabbit radish ribbon river rocket saddle salmon sandal satchel scarf shadow shovel signal silver
 spider spiral spring statue stream summer sunset tablet temple thimble thunder ticket timber tunnel
-turtle valley velvet vessel violin walnut willow window winter wizard zipper""".split()
-LETTERS = "total count level share score value weight length height amount offset factor".split()
+turtle valley velvet vessel violin walnut willow window winter wizard zipper"""
+NOUNS = WORDS.split()
+NAMES = "total count level share score value weight length height amount offset factor"
+LETTERS = NAMES.split()
 BUILTINS = ("abs", "max", "min")
 
 
@@ -119,7 +122,7 @@ def write(folder: Path, seed: int) -> None:
         commit(f"add {title}", 1 + number)
 
 
-def git(folder: Path):
+def git(folder: Path) -> Callable[[str, int], None]:
     """A function that commits everything, on a day of its own."""
     program = shutil.which("git")
 

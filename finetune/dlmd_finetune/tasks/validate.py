@@ -18,6 +18,7 @@ BLOCKS, STATEMENTS = 3, 4  # of one function at most
 KILLED_LEAST, KILLED_WELL = 0.3, 0.5
 HOLD_FROM, HOLD_SHARE = 4, 0.3
 LEAST_S = 5.0
+PATIENCE_S = 2.0  # with stubs and mutants, of which many never end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +93,13 @@ def _candidate(subject: Subject, edit: Edit | None, tests: Iterable[str]) -> Can
         path=subject.function.path,
         text=subject.text if edit is None else apply(subject.text, edit),
         node_ids=tests,
-        timeout_s=timeout_s(subject, tests),
+        timeout_s=timeout_s(subject, tests, PATIENCE_S),
     )
 
 
-def timeout_s(subject: Subject, tests: Iterable[str]) -> float:
-    """Three times what they took, at least five seconds."""
-    return max(LEAST_S, 3 * sum(subject.seconds.get(test, 0.5) for test in tests))
+def timeout_s(subject: Subject, tests: Iterable[str], least: float = LEAST_S) -> float:
+    """Three times what they took, and some patience."""
+    return max(least, 3 * sum(subject.seconds.get(test, 0.3) for test in tests))
 
 
 def _failed(outcome: Outcome, tests: Iterable[str]) -> frozenset[str] | None:
