@@ -15,7 +15,7 @@ from typing import Any
 from dlmd.wire import discovery
 from lsprotocol import types
 
-from dlmd_lsp import completion, document, inline, options
+from dlmd_lsp import actions, completion, document, inline, options
 from dlmd_lsp.around import sent
 from dlmd_lsp.ask.gate import refusal
 from dlmd_lsp.ask.reasons import sentence
@@ -45,6 +45,7 @@ def initialize(ls: Editor, params: types.InitializeParams) -> None:
     able = params.capabilities.text_document
     if able is None or able.inline_completion is None:
         completion.offer(ls)
+        actions.offer(ls)
 
 
 @server.feature(types.INITIALIZED)
