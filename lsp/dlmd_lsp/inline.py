@@ -115,7 +115,8 @@ async def landed(
     except asyncio.CancelledError:
         if flight.answer.cancelled():
             return None  # it failed or was dropped, and said why
-        flight.leave()
+        if flight.version == version:  # else a newer request has joined it
+            flight.leave()
         raise
     if text.version != version:
         session.because(uri, "typed-on")
