@@ -97,6 +97,18 @@ class Route:
         desk = self.desk
         desk.open += 1
         try:
+            await self.answered_or_refused(scope, receive, reply)
+        except (Gone, ClientDisconnect):
+            log.debug("%s: the client left", self.form.path)
+        finally:
+            desk.open -= 1
+            desk.metrics.http.labels(self.form.path, reply.status or 499).inc()
+
+    async def answered_or_refused(
+        self, scope: Scope, receive: Receive, reply: Reply
+    ) -> None:
+        desk = self.desk
+        try:
             if desk.open > MOST_OPEN:
                 raise Refused(
                     429,
@@ -106,7 +118,7 @@ class Route:
             body = await body_of(Request(scope, receive), desk.limits)
             await self.answer(body, receive, reply)
         except (Gone, ClientDisconnect):
-            log.debug("%s: the client left", self.form.path)
+            raise
         except ProtocolError as error:
             await self.refuse(reply, STATUS.get(error.code, 400), str(error))
         except Refused as error:
@@ -114,9 +126,6 @@ class Route:
         except Exception as error:  # its text may quote the request
             told = explained("", error).message
             await self.refuse(reply, 500, told)
-        finally:
-            desk.open -= 1
-            desk.metrics.http.labels(self.form.path, reply.status or 499).inc()
 
     async def refuse(self, reply: Reply, status: int, message: str) -> None:
         error = self.form.error(status, KINDS.get(status, "server_error"), message)
