@@ -51,7 +51,7 @@ def mine(config: MineConfig) -> Mined:
     begun = time.monotonic()
     with _alone(out), Telling() as telling:
         telling.say("copying the tree")
-        kept = trees.copy(repo, out / "tree")
+        trees.copy(repo, out / "tree")
         facts = history.look(repo)
         found = sources.read(out / "tree", sources.inner_repositories(repo))
         if not found.functions and not found.refused:
@@ -68,8 +68,6 @@ def mine(config: MineConfig) -> Mined:
         for doing, known in survey(place, chosen, config.seed):
             telling.say(doing)
             surveyed = known
-        if config.sandbox == "subprocess":
-            trees.restore(repo, out / "tree", kept)
         verdicts = _judged(surveyed, found, config, telling)
         telling.say("splitting")
         valid = [each for verdict in verdicts for each in verdict.valid]

@@ -5,14 +5,15 @@ begun again without it. Must not know functions, holes or models.
 """
 
 import json
-import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dlmd_finetune.sandbox import visit
+from dlmd_finetune.tasks import tree
 
 PROBE = Path(__file__).with_name("probe.py")
 LIMIT_S = 10.0  # for one test
@@ -77,7 +78,8 @@ def run(place: Place, order: Order) -> Run:
     hung: dict[str, Ending] = {}
     begun = time.monotonic()
     while True:
-        outcome = _once(place, replace(order, without=(*order.without, *hung)))
+        with _kept(place):
+            outcome = _once(place, replace(order, without=(*order.without, *hung)))
         if outcome.done:
             outcome.endings |= hung
             outcome.seconds = time.monotonic() - begun
@@ -103,6 +105,21 @@ def _no_start(place: Place, run: Run) -> str:
         f"pytest did not start in {place.python}: {' '.join(last) or 'it said nothing'}; "
         "run it there by hand, or name another interpreter with --python"
     )
+
+
+@contextmanager
+def _kept(place: Place) -> Iterator[None]:
+    """Where the room cannot make the copy read-only, what tests did to it is undone."""
+    if place.sandbox != "subprocess":
+        yield
+        return
+    aside = place.work.with_name(place.work.name + "-aside")
+    before = tree.copy(place.tree, aside)
+    try:
+        yield
+    finally:
+        tree.restore(aside, place.tree, before)
+        tree.clear(aside)
 
 
 # ---- one process ----
@@ -222,11 +239,3 @@ def _heard(event: dict[str, Any], result: Run) -> None:
             )
         case {"done": _}:
             result.done = True
-
-
-def capture_places(
-    tree: Path, functions: Sequence[tuple[str, str, int]]
-) -> Iterator[tuple[str, str, int]]:
-    """Keys, paths and lines as the probe sees them: absolute."""
-    for key, path, line in functions:
-        yield key, os.path.join(tree, path), line

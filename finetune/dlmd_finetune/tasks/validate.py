@@ -1,6 +1,6 @@
 """Which holes deserve trust: the original passes, every stub fails, mutants are noticed.
 
-A hole's tests are those that fail on one of its stubs. Some of them are held back from
+A hole's tests are those that fail on one of its quiet stubs. Some of them are held back from
 the reward, or calls of the original are replayed instead, so that code which only suits
 the rewarded tests is found out. Must not know how a room runs them.
 """
@@ -63,7 +63,9 @@ class Tried:
 
     @property
     def targets(self) -> frozenset[str]:
-        return frozenset().union(*self.names.values())
+        """What fails on `raise` alone would reward anything that does not raise."""
+        quiet = [failed for name, failed in self.names.items() if name != "raise"]
+        return frozenset().union(*(quiet or self.names.values()))
 
 
 def validate(room: Room, subjects: Sequence[Subject], seed: int) -> Iterator[Verdict]:
