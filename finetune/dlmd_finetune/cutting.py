@@ -24,7 +24,7 @@ class Mix:
     runs: float = 0.12  # share with a run of lines
     dense: float = 0.55  # share in which four lines in ten are holes
     surplus_weight: float = 0.1  # of padding labels after a hole's first
-    renamed: float = 0.0  # share in which names were changed throughout
+    renamed: float = 0.2  # share in which names were changed throughout
     middle_last: bool = False  # left to right with the hole's text last, for comparison
 
 

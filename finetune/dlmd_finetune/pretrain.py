@@ -196,8 +196,8 @@ def canvas_loss(model: Dream, batch: Canvases, causal: bool) -> tuple[Tensor, Te
 def draws(
     config: PretrainConfig, maker: CanvasMaker, step: int, causal: bool
 ) -> list[Canvases]:
-    """The micro-batches of one step: half of the steps at SHORT length, half at LONG, once holes are cut."""
-    length = SHORT if causal or step % 2 == 0 else LONG
+    """The micro-batches of one step: SHORT; once holes are cut, a quarter of the steps LONG."""
+    length = SHORT if causal or step % 4 else LONG
     rows = max(1, 2048 // length)
     count = max(1, config.batch_tokens // (rows * length))
     return [
