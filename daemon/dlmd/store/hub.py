@@ -17,7 +17,7 @@ from typing import Any
 from dlmd.store.files import is_read, refuse_incomplete
 
 TRIES = 5  # in a row, without a byte in between
-PAUSE_S = 1.0  # before the second try; doubled for each that follows
+PAUSE_S = 1.0  # before the next try; doubled for each in a row that brought nothing
 TIMEOUT_S = 20.0
 TRANSIENT = (408, 429, 500, 502, 503, 504)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
