@@ -1,89 +1,90 @@
-"""What source is read from where, under which licences, and that it is only read."""
+"""Which files are learnt from, and how pytest is to be called."""
 
-import io
-import sysconfig
-import tarfile
-import zipfile
-from itertools import islice
 from pathlib import Path
 
 import pytest
-from dlmd_finetune.sources import (
-    package_of,
-    permissive,
-    read_installed,
-    read_library,
-    read_sources,
-)
+from dlmd_finetune.tasks import sources
+from dlmd_finetune.tasks.interpreter import Interpreter
 
-MODULE = "\n".join(f"def f{i}(x):\n    return x + {i}\n" for i in range(20))
+from tests.fakes.repositories import repository
+
+BODY = "def f(x):\n    y = x\n    return y\n"
 
 
-def write_wheel(path: Path, licence: str, text: str = MODULE) -> Path:
-    with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr("pkg/mod.py", text)
-        wheel.writestr(
-            "pkg-1.0.dist-info/METADATA",
-            f"Name: pkg\nVersion: 1.0\nLicense-Expression: {licence}\n",
-        )
-    return path
+def python(pytest_version: str = "8.3.1", *plugins: str) -> Interpreter:
+    return Interpreter(
+        python="python",
+        version=(3, 11),
+        pytest=pytest_version,
+        plugins=plugins,
+        places=(),
+    )
 
 
-def test_reads_folders_wheels_and_source_archives(tmp_path: Path) -> None:
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "plain" / "a.py").write_text(MODULE)
-    write_wheel(tmp_path / "pkg-1.0-py3-none-any.whl", "MIT")
-    with tarfile.open(tmp_path / "other-2.0.tar.gz", "w:gz") as archive:
-        info = tarfile.TarInfo("other/b.py")
-        info.size = len(MODULE)
-        archive.addfile(info, io.BytesIO(MODULE.encode()))
-    found = {source.package for source in read_sources([tmp_path])}
-    assert found == {"plain", "pkg"}, "an archive that states no licence is left alone"
+def test_tests_are_never_learnt_from(tmp_path: Path) -> None:
+    names = [
+        "a.py",
+        "pkg/b.py",
+        "tests/c.py",
+        "pkg/tests/d.py",
+        "test_e.py",
+        "f_test.py",
+    ]
+    names += ["conftest.py", "setup.py", "docs/conf.py", "contest.py", "latest/g.py"]
+    repo = repository(tmp_path, dict.fromkeys(names, BODY), history=False)
+    found = sources.read(repo, [])
+    assert {*found.texts} == {"a.py", "pkg/b.py", "contest.py", "latest/g.py"}
+    assert len(found.functions) == 4 and found.notes == []
 
 
-def test_a_copyleft_wheel_is_not_read(tmp_path: Path) -> None:
-    wheel = write_wheel(tmp_path / "pkg-1.0-py3-none-any.whl", "GPL-3.0-only")
-    assert package_of(wheel).licence == "GPL-3.0-only"
-    assert list(read_sources([tmp_path])) == []
+def test_what_is_set_aside_is_named(tmp_path: Path) -> None:
+    repo = repository(
+        tmp_path,
+        {"a.py": BODY, "broken.py": "def f(:\n", "n/x.ipynb": "{}", "y.ipynb": "{}"},
+        history=False,
+    )
+    repository(repo / "vendor/other", {"b.py": BODY})
+    (repo / "old.py").write_bytes(b"# caf\xe9\nx = 1\n")
+    inner = sources.inner_repositories(repo)
+    found = sources.read(repo, inner)
+    assert {*found.texts} == {"a.py"}
+    told = " ".join(found.notes)
+    for sentence in (
+        "broken.py does not parse: invalid syntax",
+        "old.py is not UTF-8; left out.",
+        "2 notebooks are left out: pytest does not test what is in them.",
+        "vendor/other is a repository of its own; left out.",
+    ):
+        assert sentence in told
 
 
 @pytest.mark.parametrize(
-    ("licence", "allowed"),
+    ("files", "roots"),
     [
-        ("MIT", True),
-        ("BSD License", True),
-        ("Apache-2.0 OR BSD-3-Clause", True),
-        ("MPL-2.0", False),
-        ("LGPLv3+", False),
-        ("MIT AND GPL-2.0", False),
-        ("not stated", False),
+        ({"a.py": ""}, "."),
+        ({"src/pkg/a.py": "", "pyproject.toml": ""}, "src ."),
+        (
+            {"libs/one/src/o.py": "", "libs/one/pyproject.toml": ""},
+            ". libs/one/src libs/one",
+        ),
+        ({"pytest.ini": "[pytest]\npythonpath = lib extra\n"}, "lib extra ."),
+        (
+            {"pyproject.toml": '[tool.pytest.ini_options]\npythonpath = ["lib"]\n'},
+            "lib .",
+        ),
     ],
 )
-def test_licences(licence: str, allowed: bool) -> None:
-    assert permissive(licence) is allowed
+def test_packages_are_found_in_the_copy(
+    tmp_path: Path, files: dict[str, str], roots: str
+) -> None:
+    repo = repository(tmp_path, files, history=False)
+    args = sources.pytest_args(repo, python())
+    assert args == ("-o", f"pythonpath={roots}")
 
 
-def test_missing_corpus_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="name a folder of Python source"):
-        list(read_sources([tmp_path / "nowhere"]))
-
-
-def test_a_wheel_says_itself_what_it_is(tmp_path: Path) -> None:
-    wheel = write_wheel(tmp_path / "odd-name.whl", "MIT")
-    package = package_of(wheel)
-    assert (package.name, package.version, package.licence) == ("pkg", "1.0", "MIT")
-    source = next(iter(read_sources([wheel])))
-    assert (source.package, source.version, source.licence) == ("pkg", "1.0", "MIT")
-
-
-def test_the_standard_library_without_what_is_installed() -> None:
-    first = list(islice(read_library(), 60))
-    assert {source.package for source in first} == {"python"}
-    assert all("site-packages" not in source.path for source in first)
-    root = Path(sysconfig.get_path("stdlib"))
-    assert first[0].text == (root / first[0].path).read_text().replace("\r\n", "\n")
-
-
-def test_installed_packages_come_with_version_and_licence() -> None:
-    first = next(source for source in read_installed() if source.package == "anyio")
-    assert permissive(first.licence) and first.version[0].isdigit()
+def test_plugins_that_would_split_or_watch_the_run_are_told_not_to(
+    tmp_path: Path,
+) -> None:
+    assert sources.pytest_args(tmp_path, python("6.2", "xdist", "pytest_cov")) == (
+        *("-n0", "--no-cov"),
+    )
