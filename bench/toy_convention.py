@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from dlmd.model.dream import Dream, DreamConfig
 from dlmd_finetune.canvases import NO_LABEL
-from dlmd_finetune.pretrain import initialise, optimisers
+from dlmd_finetune.network import initialise, optimisers
 from dlmd_finetune.rl.measure import measure, pass_rate
 from dlmd_finetune.rl.policy import open_policy
 from dlmd_finetune.rl.reward import Judge

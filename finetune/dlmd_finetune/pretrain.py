@@ -7,7 +7,6 @@ Training shapes: B rows, T slots, N labelled slots, V vocabulary.
 """
 
 import json
-import math
 import os
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import TextIO
 
 import torch
 from dlmd.model import load
-from dlmd.model.dream import Dream, DreamConfig
+from dlmd.model.dream import Dream
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,12 +25,13 @@ from torch.nn import functional as F
 from dlmd_finetune import corpus as corpora
 from dlmd_finetune.canvases import NO_LABEL, Canvases, CanvasMaker, Ids, texts
 from dlmd_finetune.cutting import Mix
+from dlmd_finetune.network import CONTEXT, initialise, optimisers, small_network
 from dlmd_finetune.packages import LISTED, fetch
 from dlmd_finetune.progress import Progress
 from dlmd_finetune.sources import Source, read_installed, read_library, read_sources
 from dlmd_finetune.vocabulary import open_vocabulary, train_vocabulary
 
-SHORT, LONG = 256, 1024
+SHORT, LONG = 256, CONTEXT
 DECAY_SHARE = 0.3
 WARMUP_STEPS = 100
 SAVE_EVERY_S = 120.0
@@ -112,60 +112,13 @@ class PretrainConfig:
         return Mix(middle_last=self.objective == "fim")
 
 
-def network_config(config: PretrainConfig) -> DreamConfig:
-    """Dream's proportions at a small size: heads of 64, two queries to a key, a tied head."""
-    heads = config.hidden // 64
-    return DreamConfig(
-        vocab_size=config.vocabulary,
-        hidden_size=config.hidden,
-        intermediate_size=3 * config.hidden,
-        num_hidden_layers=config.layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads // 2 if heads % 2 == 0 else 1,
-        rope_theta=1e4,
-        max_position_embeddings=LONG,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        mask_token_id=3,
-    )
-
-
-def initialise(model: Dream, seed: int) -> None:
-    """Normal weights of 0.02; projections back into the residual stream smaller with depth."""
-    generator = torch.Generator().manual_seed(seed)
-    shrink = 1 / math.sqrt(2 * model.config.num_hidden_layers)
-    for name, weight in model.named_parameters():
-        if weight.ndim == 2:
-            scale = (
-                shrink if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0
-            )
-            torch.nn.init.normal_(weight, std=0.02 * scale, generator=generator)
-        elif name.endswith("bias"):
-            torch.nn.init.zeros_(weight)
-
-
 def starting_model(config: PretrainConfig) -> Dream:
     """Random weights, or those of a finished model, in float32."""
     if config.init is not None:
         return load(config.init).train()
-    model = Dream(network_config(config))
+    model = Dream(small_network(config.hidden, config.layers, config.vocabulary))
     initialise(model, config.seed)
     return model
-
-
-def optimisers(model: Dream, rate: float) -> list[torch.optim.Optimizer]:
-    """Muon on the layers' matrices, AdamW on embeddings, norms and biases."""
-    matrices = [w for w in model.model.layers.parameters() if w.ndim == 2]
-    chosen = {id(w) for w in matrices}
-    rest = [w for w in model.parameters() if id(w) not in chosen]
-    return [
-        torch.optim.Muon(
-            matrices, lr=rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"
-        ),
-        torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
 
 
 def rate_at(step: int, progress: float) -> float:
@@ -328,7 +281,7 @@ def prepare(config: PretrainConfig) -> CanvasMaker:
         train_vocabulary(
             texts(corpus, max(1, len(corpus) // 3000)), config.vocabulary
         ).save(str(vocabulary))
-    ids = network_config(config)
+    ids = small_network(config.hidden, config.layers, config.vocabulary)
     assert (
         ids.pad_token_id is not None
         and ids.bos_token_id is not None
