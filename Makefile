@@ -6,7 +6,7 @@ export PATH
 PYTHON_BIN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test e2e lint types wheel picture clean
+.PHONY: help venv demo test e2e lint types wheel vsix picture clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -33,9 +33,13 @@ types: venv ## mypy, strict, on everything that does not import torch
 wheel: venv ## dist/*.whl and the source archive
 	$(PYTHON_BIN) -m build --outdir dist .
 
+vsix: ## the VS Code extension, editors/vscode/dist/dlmd.vsix (needs Node 20 and npm)
+	@command -v npm >/dev/null || { echo "make vsix: no npm on this machine; install Node 20 or newer with npm" >&2; exit 1; }
+	cd editors/vscode && npm ci --no-audit --no-fund --ignore-scripts && npm run --silent package
+
 picture: venv ## docs/live.svg, drawn from a real run of the model that ships
 	@PICTURE=docs/live.svg sh scripts/demo.sh
 
 clean: ## remove everything that is made here, .venv too
-	rm -rf .venv .e2e dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .e2e dist build editors/vscode/dist editors/vscode/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
