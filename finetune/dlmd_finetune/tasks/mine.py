@@ -14,7 +14,8 @@ from pathlib import Path
 
 import platformdirs
 
-from dlmd_finetune.sandbox import open_room
+from dlmd_finetune.sandbox import bubblewrap, open_room
+from dlmd_finetune.sandbox.opening import KINDS
 from dlmd_finetune.tasks import audit, history, interpreter, sources, trust
 from dlmd_finetune.tasks import tree as trees
 from dlmd_finetune.tasks.funnel import Telling, losses
@@ -45,8 +46,9 @@ def mine(config: MineConfig) -> Mined:
         raise ValueError(f"{config.repo} is no folder; name that of a repository")
     if config.functions < 1:
         raise ValueError(f"--functions is {config.functions}; expected 1 or more")
+    kind = _local(config.sandbox)
     python = interpreter.find(repo, config.python)
-    trust.ensure(repo, config.sandbox, config.trust)
+    trust.ensure(repo, kind, config.trust)
     out = folder_of(repo, config.out)
     begun = time.monotonic()
     with _alone(out), Telling() as telling:
@@ -57,7 +59,7 @@ def mine(config: MineConfig) -> Mined:
         if not found.functions and not found.refused:
             raise ValueError(_nothing(repo, found))
         place = Place(
-            sandbox=config.sandbox,
+            sandbox=kind,
             tree=out / "tree",
             python=python.python,
             pytest_args=sources.pytest_args(out / "tree", python),
@@ -85,6 +87,18 @@ def mine(config: MineConfig) -> Mined:
         )
         save(mined, out / "tasks.json")
     return mined
+
+
+def _local(kind: str) -> str:
+    """Whole suites run on this machine, whoever runs the candidates later."""
+    if kind not in KINDS:
+        raise ValueError(
+            f"there is no sandbox named {kind!r}; expected one of: {', '.join(KINDS)}"
+        )
+    if kind == "subprocess":
+        return kind
+    bubblewrap.modes()  # says what is missing, before anything is begun
+    return "bubblewrap"
 
 
 def folder_of(repo: Path, out: Path | None) -> Path:
@@ -164,7 +178,7 @@ def _judged(
     )
     verdicts: list[Verdict] = []
     with open_room(
-        config.sandbox,
+        place.sandbox,
         place.tree,
         place.python,
         tests=tests,

@@ -15,7 +15,7 @@ from dlmd_finetune.tasks.interpreter import Interpreter
 from dlmd_finetune.tasks.inventory import Function, Refusal, inventory
 from dlmd_finetune.tasks.task import text_of
 
-TEST_FILE = re.compile(r"(^|/)(tests?/.*|test_[^/]*|[^/]*_test|tests|conftest)\.py$")
+TEST_FILE = re.compile(r"(^|/)(tests?/.*|test_[^/]*|[^/]*_test|tests?|conftest)\.py$")
 TEST_FOLDER = re.compile(r"(^|/)tests?/")
 SETUP = {"setup.py", "noxfile.py", "docs/conf.py", "doc/conf.py"}
 LARGE_BYTES = 1_000_000
