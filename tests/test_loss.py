@@ -232,6 +232,12 @@ def test_a_target_at_the_very_start_has_no_row_before_it(model: Dream) -> None:
         token_scores(model, torch.zeros(1, 2, dtype=torch.long), first, first)
 
 
+def test_no_targets_have_no_scores(model: Dream) -> None:
+    tokens_BT, target_BT = fills()
+    nothing_BT = torch.zeros_like(target_BT)
+    assert not token_scores(model, tokens_BT, nothing_BT, nothing_BT).any()
+
+
 # ---- loss
 
 

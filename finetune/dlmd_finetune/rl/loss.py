@@ -85,6 +85,8 @@ def token_scores(
             "a target is at position 0, which no row predicts; put a token before it"
         )
     b_N, t_N = target_BT.nonzero(as_tuple=True)
+    if not len(b_N):  # the complement of views of single tokens
+        return torch.zeros(tokens_BT.shape, device=tokens_BT.device)
     labels_N = tokens_BT[b_N, t_N]
     seen_BT = tokens_BT.masked_fill(view_BT, bare(model).config.mask_token_id)
     rows_N = b_N * tokens_BT.shape[1] + t_N - 1  # row i predicts token i + 1
