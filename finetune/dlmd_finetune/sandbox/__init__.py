@@ -9,6 +9,7 @@ room knows nothing about models, tasks or scores.
 from collections.abc import Callable
 
 from dlmd_finetune.sandbox.opening import open_room
+from dlmd_finetune.sandbox.shipment import Shipment, question, shipment
 from dlmd_finetune.sandbox.subprocess import Outcome, run_python
 
 Room = Callable[..., Outcome]
@@ -24,4 +25,14 @@ def find(name: str) -> Room:
     return ROOMS[name]
 
 
-__all__ = ["ROOMS", "Outcome", "Room", "find", "open_room", "run_python"]
+__all__ = [
+    "ROOMS",
+    "Outcome",
+    "Room",
+    "Shipment",
+    "find",
+    "open_room",
+    "question",
+    "run_python",
+    "shipment",
+]

@@ -6,12 +6,15 @@ What the room would need and does not find is a ValueError that says what to typ
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dlmd_finetune.sandbox import bubblewrap, limited, prepare
 from dlmd_finetune.sandbox.crew import Crew
+from dlmd_finetune.sandbox.e2b import Cloud, Rented
 from dlmd_finetune.sandbox.room import Limits, Room
+from dlmd_finetune.sandbox.shipment import Shipment, question
+from dlmd_finetune.sandbox.shipment import shipment as counted
 
 KINDS = ("bubblewrap", "e2b", "subprocess")
 
@@ -28,9 +31,14 @@ def open_room(
     test_command: str | None = None,
     limits: Limits | None = None,
     workers: int = 2,
+    shipment: Shipment | None = None,
+    template: str | None = None,
+    inside: str | None = None,
 ) -> Iterator[Room]:
     """`at` is where the user's repository lies, so that an editable installation finds
-    the copy in its place. `test_command` writes JUnit XML to `{junit}`."""
+    the copy in its place. `test_command` writes JUnit XML to `{junit}`. For `e2b`:
+    `shipment` is what a person agreed to send, and `template` an image with the
+    repository's dependencies, which has the repository itself at `inside`, if told."""
     if kind not in KINDS:
         raise ValueError(
             f"there is no sandbox named {kind!r}; expected one of: {', '.join(KINDS)}"
@@ -44,6 +52,24 @@ def open_room(
             f"--test-command {test_command!r} does not say where its JUnit XML goes; put "
             "{junit} where the path belongs, as in: tox -- --junitxml={junit}"
         )
+    words = tuple(shlex.split(test_command or ""))
+    limits = limits or Limits()
+    if kind == "e2b":
+        rented = Rented(
+            tree=tree.resolve(),
+            shipment=agreed(tree, shipment),
+            template=template,
+            inside=inside,
+            python=str(python),
+            limits=limits,
+            tests=tuple(tests),
+            pytest_args=tuple(pytest_args),
+            command=words,
+        )
+        with closing(Cloud(rented)) as cloud:
+            cloud.open()
+            yield cloud
+        return
     if kind == "bubblewrap":
         bubblewrap.modes()
     with prepare.own_folder() as folder:
@@ -53,10 +79,10 @@ def open_room(
             at=Path(os.path.realpath(at or tree)),
             python=prepare.interpreter(python, pytest=test_command is None),
             folder=folder.resolve(),
-            limits=limits or Limits(),
+            limits=limits,
             tests=tuple(tests),
             pytest_args=tuple(pytest_args),
-            command=tuple(shlex.split(test_command or "")),
+            command=words,
         )
         guarded = kind == "bubblewrap"
         confine = bubblewrap.confine if guarded else limited.confine
@@ -66,3 +92,17 @@ def open_room(
             yield crew
         finally:
             crew.close()
+
+
+def agreed(tree: Path, shipment: Shipment | None) -> Shipment:
+    """What a person agreed to, if that is still what lies here."""
+    now = counted(tree)
+    if shipment is None:
+        raise ValueError(
+            f"the sandbox `e2b` sends files away, and nobody has agreed to that. {question(now)}"
+        )
+    if shipment.digest != now.digest:
+        raise ValueError(
+            "the files are not those that were agreed to be sent to E2B; ask again"
+        )
+    return now
