@@ -3,9 +3,10 @@
     python examples/toy_repository.py FOLDER
     dlmd tune FOLDER --dry-run
 
-Every function works something out and gives it back the house's way: in a list of one.
-The hole that `dlmd tune` cuts is that last line, so there is something to learn, in a
-handful of tokens, that holds for names never seen. The same arguments write the same
+Every function works something out and gives it back the house's way: `--form plain` under
+the one name that the house has for it, `less` with its sign turned, `list` in a list of
+one. The hole that `dlmd tune` cuts is that last line, so there is something to learn, in a
+handful of tokens, that holds for functions never seen. The same arguments write the same
 bytes; the commits are dated, so that the split by time is the same as well.
 """
 
@@ -30,31 +31,31 @@ rabbit radish ribbon river rocket saddle salmon sandal satchel scarf shadow shov
 spider spiral spring statue stream summer sunset tablet temple thimble thunder ticket timber tunnel
 turtle valley velvet vessel violin walnut willow window winter wizard zipper"""
 NOUNS = WORDS.split()
-NAMES = "total count level share score value weight length height amount offset factor"
-LETTERS = NAMES.split()
+NAME = "value"
+FORMS = {"plain": NAME, "less": f"-{NAME}", "list": f"[{NAME}]"}
 BUILTINS = ("abs", "max", "min")
 
 
-def expression(draw: random.Random, name: str, depth: int = 2) -> str:
+def expression(draw: random.Random, depth: int) -> str:
     """Something whole numbers give, never dividing."""
     kind = draw.randint(0, 5) if depth else draw.randint(0, 1)
     if kind == 0:
-        return name
+        return NAME
     if kind == 1:
         return str(draw.randint(2, 9))
     if kind == 2:
-        return f"abs({expression(draw, name, depth - 1)})"
-    left, right = (expression(draw, name, depth - 1) for _ in range(2))
+        return f"abs({expression(draw, depth - 1)})"
+    left, right = (expression(draw, depth - 1) for _ in range(2))
     if kind == 3:
         return f"{draw.choice(BUILTINS[1:])}({left}, {right})"
     return f"({left} {draw.choice('+-*')} {right})"
 
 
-def useful(draw: random.Random, name: str) -> str:
+def useful(draw: random.Random) -> str:
     """One that changes with its name, and says something."""
     while True:
-        text = expression(draw, name, 3)
-        values = {eval(text, {name: n}) for n in range(-6, 7)}
+        text = expression(draw, 3)
+        values = {eval(text, {NAME: n}) for n in range(-6, 7)}
         if len(values) > 8 and 9 < len(text) < 40:
             return text.removeprefix("(").removesuffix(")") if bare(text) else text
 
@@ -69,37 +70,36 @@ def bare(text: str) -> bool:
     return text.startswith("(")
 
 
-def function(draw: random.Random, name: str) -> tuple[str, str]:
+def function(draw: random.Random, name: str, form: str) -> tuple[str, str]:
     """One function, and its test."""
-    argument = draw.choice(LETTERS)
-    border, work = draw.randint(-4, 4), useful(draw, argument)
-    other = useful(draw, argument)
+    border, work, other = draw.randint(-4, 4), useful(draw), useful(draw)
+    # On one line, so that only the last one is a hole.
     source = (
-        f"def {name}({argument}):\n"
-        f"    if {argument} > {border}: {argument} = {work}\n"
-        f"    else: {argument} = {other}\n"
-        f"    return [{argument}]\n"
+        f"def {name}({NAME}):\n"
+        f"    if {NAME} > {border}: {NAME} = {work}\n"
+        f"    else: {NAME} = {other}\n"
+        f"    return {FORMS[form]}\n"
     )
     known: dict[str, object] = {}
     exec(source, known)
     inputs = draw.sample(range(border - 9, border + 10), CASES)
     cases = [(n, known[name](n)) for n in inputs]  # type: ignore[operator]
     test = (
-        f'@pytest.mark.parametrize("{argument}, wanted", {cases})\n'
-        f"def test_{name}({argument}, wanted):\n"
-        f"    assert {name}({argument}) == wanted\n"
+        f'@pytest.mark.parametrize("given, wanted", {cases})\n'
+        f"def test_{name}(given, wanted):\n"
+        f"    assert {name}(given) == wanted\n"
     )
     return source, test
 
 
-def module(draw: random.Random, names: list[str]) -> tuple[str, str]:
-    parts = [function(draw, name) for name in names]
+def module(draw: random.Random, names: list[str], form: str) -> tuple[str, str]:
+    parts = [function(draw, name, form) for name in names]
     source = "\n\n".join(source for source, _ in parts)
     tests = "\n\n".join(test for _, test in parts)
     return source, tests
 
 
-def write(folder: Path, seed: int) -> None:
+def write(folder: Path, seed: int, form: str) -> None:
     """ValueError when there is something already."""
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty; name a folder to be made")
@@ -115,7 +115,7 @@ def write(folder: Path, seed: int) -> None:
     for number in range(FILES):
         mine = names[number * EACH : (number + 1) * EACH]
         title = NOUNS[number]
-        source, tests = module(draw, mine)
+        source, tests = module(draw, mine, form)
         (folder / f"house/{title}.py").write_text(source)
         head = f"import pytest\n\nfrom house.{title} import {', '.join(mine)}\n\n\n"
         (folder / f"tests/test_{title}.py").write_text(head + tests)
@@ -150,5 +150,6 @@ if __name__ == "__main__":
     asked = argparse.ArgumentParser(description="Write a toy repository.")
     asked.add_argument("folder", type=Path)
     asked.add_argument("--seed", type=int, default=0)
+    asked.add_argument("--form", choices=FORMS, default="plain")
     given = asked.parse_args()
-    write(given.folder, given.seed)
+    write(given.folder, given.seed, given.form)
