@@ -75,7 +75,12 @@ def test_edits_follow_the_editor(text: str, data: st.DataObject) -> None:
         document.apply_change(change)
         text = text[:start] + new + text[end:]
         assert document.source == text
-        assert "".join(document.lines) == text
+        assert list(document.lines) == split_lines(text)
+        # From whichever place was asked for last.
+        for line in data.draw(st.lists(st.integers(0, 12), max_size=4)):
+            place = types.Position(line, data.draw(st.integers(0, 6)))
+            expected = offset_at(split_lines(text), place, UTF16)
+            assert document.offset(place) == expected
 
 
 def test_a_whole_text_replaces() -> None:

@@ -1,5 +1,5 @@
 """`python -m dlmd_lsp`: the language server over stdio, without the command line around it."""
 
-from dlmd_lsp.server import main
+from dlmd_lsp.start import main
 
 main()

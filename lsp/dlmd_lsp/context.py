@@ -27,6 +27,8 @@ Pieces = list[str | int]
 # Far more than any profile's context; the daemon crops to tokens, this only saves the socket.
 REACH = 96_000
 STRIDE = 8_192
+LEAST_REACH = 8_192
+LETTERS = 6  # of code in a token, rather too many
 MOST_TOKENS = 1024
 
 
@@ -71,9 +73,10 @@ def plan(
     budget: Budget,
     place: Place | None = None,
     scale: float = 1.0,
+    context: int = 0,
 ) -> Ask | Reason:
     """The hole at the cursor. It always ends at the cursor's line or at the text behind it."""
-    before, after = around(text, offset, offset)
+    before, after = around(text, offset, offset, context)
     if not manual and not (before.strip() or after.strip()):
         return "empty-document"
     if not manual and _is_word(before[-1:]) and _is_word(after[:1]):
@@ -100,10 +103,13 @@ def plan(
     )
 
 
-def around(text: str, start: int, end: int) -> tuple[str, str]:
-    """The text before and behind a hole, cut at line borders that typing does not move."""
-    head = max(0, start - REACH) // STRIDE * STRIDE
-    tail = max(0, len(text) - end - REACH) // STRIDE * STRIDE
+def around(text: str, start: int, end: int, context: int = 0) -> tuple[str, str]:
+    """The text before and behind a hole, cut at line borders that typing does not move.
+
+    A model that sees `context` tokens is not told ten times as much; 0: not known."""
+    reach = min(REACH, max(LEAST_REACH, context * LETTERS)) if context else REACH
+    head = max(0, start - reach) // STRIDE * STRIDE
+    tail = max(0, len(text) - end - reach) // STRIDE * STRIDE
     first = text.find("\n", head, start) + 1 if head else 0
     last = text.rfind("\n", end, len(text) - tail) + 1 if tail else len(text)
     # Without a border in reach (one endless line), the cut falls inside the line.

@@ -19,7 +19,9 @@ from pygls.workspace import PositionCodec, TextDocument, Workspace
 from dlmd_lsp.ask.secrets import secrets_in
 from dlmd_lsp.lines import split_lines
 from dlmd_lsp.syntax.languages import Language, language_of
+from dlmd_lsp.syntax.place import Place, place_of
 from dlmd_lsp.syntax.tree import Tree
+from dlmd_lsp.syntax.window import Window, window_at
 
 # Beyond this a document is not looked through for secrets, so nothing of it is sent.
 LARGEST = 4_000_000
@@ -59,6 +61,9 @@ class Document(TextDocument):
 
     _lines: list[str] | None = None
     _tree: Tree | None = None
+    _window: Window | None = None
+    # A line and the offset it begins at: the next place is mostly near the last.
+    _anchor: tuple[int, int] = (0, 0)
     _secrets: int | None = None
     changed_at: float = 0.0
     # Where the newest edit ended, and how often there was one.
@@ -74,6 +79,18 @@ class Document(TextDocument):
         if self._tree is None:
             self._tree = Tree(language_of(self.language_id, self.path))
         return self._tree
+
+    def window(self, offset: int) -> Window:
+        """The text around an offset with its own tree; a short document is all window."""
+        if self._window is None or not self._window.holds(self.source, offset):
+            self._window = window_at(self.source, offset, self.language)
+        return self._window
+
+    def place(self, offset: int) -> Place:
+        """What stands at an offset, and how much is missing there."""
+        window = self.window(offset)
+        text = window.text(self.source)
+        return place_of(text, offset - window.start, window.tree)
 
     @property
     def secrets(self) -> int:
@@ -96,18 +113,51 @@ class Document(TextDocument):
         if isinstance(change, types.TextDocumentContentChangePartial):
             start = self.offset(change.range.start)
             end = max(start, self.offset(change.range.end))
+            top = change.range.start.line
+            rows = (top, max(top, change.range.end.line))
+            self._split_again(rows, start, end, change.text)
             self._replace(start, end, change.text)
         else:
             self._source, self._secrets, self._lines = change.text, None, None
+            self._anchor, self._window = (0, 0), None
             self.tree.forget()
         self.changed_at = monotonic()
         self.edits += 1
 
+    def _split_again(
+        self, rows: tuple[int, int], start: int, end: int, new: str
+    ) -> None:
+        """Split only the lines that the edit touches, and their neighbours: \\r and \\n may
+        have met."""
+        lines = self._lines
+        if lines is None:
+            return
+        first = max(0, min(rows[0], len(lines)) - 1)
+        last = min(len(lines), rows[1] + 2)
+        at = self._start_of(first)
+        old = "".join(lines[first:last])
+        made = old[: start - at] + new + old[end - at :]
+        lines[first:last] = split_lines(made)
+        self._anchor = (first, at)
+
+    def _start_of(self, line: int) -> int:
+        """The offset at which a line begins, counted from the last one asked for."""
+        lines, (known, at) = self.lines, self._anchor
+        if known > len(lines) or line < known // 2:
+            known, at = 0, 0
+        if line >= known:
+            at += sum(map(len, islice(lines, known, line)))
+        else:
+            at -= sum(map(len, islice(lines, line, known)))
+        self._anchor = (line, at)
+        return at
+
     def _replace(self, start: int, end: int, new: str) -> None:
         old = self.source
         self.tree.edited(old, start, end, new)
+        if self._window is not None and not self._window.edited(old, start, end, new):
+            self._window = None
         self._source = old[:start] + new + old[end:]
-        self._lines = None
         self.edited_to = start + len(new)
         if self._secrets is not None:
             # A secret is looked for line by line, so only these lines can have changed it.
@@ -118,7 +168,13 @@ class Document(TextDocument):
             self._secrets -= secrets_in(old[first:end] + tail)
 
     def offset(self, position: types.Position) -> int:
-        return offset_at(self.lines, position, self.position_codec)
+        lines = self.lines
+        row = min(position.line, len(lines))
+        near = types.Position(0, position.character)
+        if row < position.line:
+            near = types.Position(0, 0)
+        line = lines[row : row + 1]
+        return self._start_of(row) + offset_at(line, near, self.position_codec)
 
     def position(self, offset: int) -> types.Position:
         return position_at(self.lines, offset, self.position_codec)

@@ -23,7 +23,6 @@ from dlmd_lsp.session import Sent
 from dlmd_lsp.show import choose
 from dlmd_lsp.show.items import Items, items_of
 from dlmd_lsp.show.offer import Offer, Place
-from dlmd_lsp.syntax.place import place_of
 
 # A little chance, so that further candidates differ from the first.
 HEAT = 0.5
@@ -136,7 +135,7 @@ def planned(
     editor: Editor, text: document.Document, offset: int, manual: bool
 ) -> Ask | Reason:
     options = editor.session.options
-    place = place_of(text.source, offset, text.tree)
+    place = text.place(offset)
     if not manual and place.inside == "comment" and not options.in_comments:
         return "in-comment"
     if not manual and place.inside == "string" and not options.in_strings:
@@ -149,6 +148,7 @@ def planned(
         budget=options.budget,
         place=place,
         scale=editor.session.about(text.uri).scale,
+        context=editor.session.link.context,
     )
 
 

@@ -25,6 +25,8 @@ def line_ending(text: str) -> str:
 
 def plain(text: str) -> str:
     """Line breaks as models read and write them."""
+    if "\r" not in text:
+        return text
     return BREAK.sub("\n", text)
 
 

@@ -188,7 +188,7 @@ def lsp(
     """Speak the language server protocol over stdin and stdout, for editors."""
     if connect is not None:
         os.environ["DLMD_CONNECT"] = connect
-    from dlmd_lsp.server import main as serve_editor
+    from dlmd_lsp.start import main as serve_editor
 
     serve_editor()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import PurePath
 
 NAMES = (
@@ -167,11 +168,17 @@ NEEDLES = (
 )
 # Tokens without a word of their own in front; any long line of such letters is looked at.
 _DENSE = re.compile(r"[\w\-]{27,}|[A-Za-z0-9+/]{48,}", re.ASCII)
-_SECRET = re.compile("|".join(f"(?:{p})" for p in PATTERNS if not p.startswith("(?i)")))
-_ANY_CASE = re.compile(
-    "|".join(f"(?:{p.removeprefix('(?i)')})" for p in PATTERNS if p.startswith("(?i)")),
-    re.IGNORECASE,
-)
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Those that mind case and those that do not; made when first needed."""
+    told = [p for p in PATTERNS if not p.startswith("(?i)")]
+    free = [p.removeprefix("(?i)") for p in PATTERNS if p.startswith("(?i)")]
+    return (
+        re.compile("|".join(f"(?:{p})" for p in told)),
+        re.compile("|".join(f"(?:{p})" for p in free), re.IGNORECASE),
+    )
 
 
 def is_secret_path(path: str) -> bool:
@@ -185,9 +192,8 @@ def is_secret_path(path: str) -> bool:
 
 def secrets_in(text: str) -> int:
     """How many lines of the text hold something that looks like a secret."""
-    return sum(
-        1 for line in _doubtful(text) if _SECRET.search(line) or _ANY_CASE.search(line)
-    )
+    told, free = _patterns()
+    return sum(1 for line in _doubtful(text) if told.search(line) or free.search(line))
 
 
 def _doubtful(text: str) -> Iterator[str]:

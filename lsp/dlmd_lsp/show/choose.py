@@ -65,9 +65,15 @@ def worth(
         known = mean(sure, text)
         if known is not None and known < options.threshold:
             return "", "not-sure"
-    whole = without_breaking(
-        place.text, place.offset, text.replace("\n", ask.ending), document.tree
-    ).replace(ask.ending, "\n")
+    insert = text.replace("\n", ask.ending)
+    window = document.window(place.offset)
+    if document.source == place.text:
+        around, at = window.text(place.text), place.offset - window.start
+        insert = without_breaking(around, at, insert, window.tree)
+    else:  # the request was joined by typing, and the tree is of the text since
+        tree = window.tree.other()
+        insert = without_breaking(place.text, place.offset, insert, tree)
+    whole = insert.replace(ask.ending, "\n")
     return whole if whole.strip() else "", "not-parsable"
 
 

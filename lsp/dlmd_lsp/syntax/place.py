@@ -48,10 +48,14 @@ def _inside(text: str, offset: int, tree: Tree, before: str) -> Inside:
     if root is None:
         return _inside_by_quotes(before, tree.language)
     at = tree.byte_of(text, offset)
+    line = at - len(before.encode("utf-8", "surrogatepass"))
     # Just behind the last character of a comment one is still in it, of a string not.
     node = root.descendant_for_byte_range(max(0, at - 1), at)
     while node is not None:
         kind = node.type
+        if node.has_error and node.start_byte >= line:
+            # A string that is being typed is none yet to a grammar.
+            return _inside_by_quotes(before, tree.language)
         if kind in tree.language.code_in_strings and node.start_byte < at:
             return "code"
         if kind in tree.language.comments and node.start_byte < at:

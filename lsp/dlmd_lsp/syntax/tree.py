@@ -23,6 +23,10 @@ class Tree:
     _parsed: str | None = None  # the text of the last parse
     _bytes: bytes = b""
 
+    @property
+    def begun(self) -> bool:
+        return self._tree is not None
+
     def edited(self, text: str, start: int, end: int, new: str) -> None:
         """`text` is as it was before text[start:end] gave way to `new`."""
         if self._tree is None:
