@@ -51,11 +51,11 @@ def _inside(text: str, offset: int, tree: Tree, before: str) -> Inside:
     line = at - len(before.encode("utf-8", "surrogatepass"))
     # Just behind the last character of a comment one is still in it, of a string not.
     node = root.descendant_for_byte_range(max(0, at - 1), at)
+    broken = False
     while node is not None:
         kind = node.type
-        if node.has_error and node.start_byte >= line:
-            # A string that is being typed is none yet to a grammar.
-            return _inside_by_quotes(before, tree.language)
+        # A string that is being typed is none yet to a grammar.
+        broken = broken or (node.has_error and node.start_byte >= line)
         if kind in tree.language.code_in_strings and node.start_byte < at:
             return "code"
         if kind in tree.language.comments and node.start_byte < at:
@@ -64,7 +64,7 @@ def _inside(text: str, offset: int, tree: Tree, before: str) -> Inside:
         if kind in tree.language.strings and node.start_byte < at:
             return "string" if at < node.end_byte or _unclosed(node, tree) else "code"
         node = node.parent
-    return "code"
+    return _inside_by_quotes(before, tree.language) if broken else "code"
 
 
 def _unclosed(node: Any, tree: Tree) -> bool:
