@@ -21,7 +21,7 @@ import time
 import types
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 PASSED, FAILED, TIMEOUT = 10, 11, 12  # exit statuses, as subprocess.py reads them
 NONCE_BYTES = 32
@@ -35,7 +35,8 @@ CAPABILITY_VERSION_3 = 0x20080522
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1 << 1, 1 << 2
 SWEEP_S = 5.0
 
-Job = tuple[bytes, bytes, float, int]  # source, checks, timeout_s, memory_mb
+if TYPE_CHECKING:
+    Job = tuple[bytes, bytes, float, int]  # source, checks, timeout_s, memory_mb
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 LINUX = sys.platform == "linux"

@@ -218,21 +218,23 @@ def empty(place: str, keep: list[str]) -> None:
         for name in set(os.listdir(place)) - set(keep):
             path = os.path.join(place, name)
             if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path, onerror=unlock)
+                open_up(path)
+                shutil.rmtree(path, ignore_errors=True)
             else:
                 with suppress(OSError):
                     os.unlink(path)
 
 
-def unlock(function: Any, path: str, _: Any) -> None:
-    """A folder that its owner made unwritable is still removed."""
+def open_up(top: str) -> None:
+    """A folder that its owner closed to himself can still be emptied."""
     with suppress(OSError):
-        os.chmod(os.path.dirname(path), 0o700)
-        os.chmod(path, 0o700)
-        if function is os.unlink:
-            os.unlink(path)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
+        os.chmod(top, 0o700)
+    for parent, folders, _ in os.walk(top):
+        for name in folders:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                with suppress(OSError):
+                    os.chmod(path, 0o700)
 
 
 if __name__ == "__main__":
