@@ -24,6 +24,7 @@ from dlmd_lsp.ask.gate import never
 from dlmd_lsp.document import Document, find
 from dlmd_lsp.link import Away
 from dlmd_lsp.session import Session
+from dlmd_lsp.show.newest import told_apart
 
 Note = dict[str, Any]
 Pieces = list[str | int]
@@ -149,36 +150,22 @@ def state_note(
     confidence: list[list[float]],
     before: list[Pieces],
 ) -> Note:
+    told = [
+        told_apart(pieces, before[at] if at < len(before) else [])
+        for at, pieces in enumerate(holes)
+    ]
     return {
         "candidate": state.candidate,
         "step": state.step,
         "of": state.of,
         "done": False,
-        "holes": holes,
-        # One number per piece: a cut hole has fewer pieces than the daemon's numbers.
+        "holes": [[piece for piece, _, _ in hole] for hole in told],
         "confidence": [
-            numbers[: len(pieces)]
-            for numbers, pieces in zip(confidence, holes, strict=True)
+            [numbers[at] if at < len(numbers) else 0.0 for _, _, at in hole]
+            for numbers, hole in zip(confidence, told, strict=True)
         ],
-        "fresh": [
-            fresh(pieces, before[at] if at < len(before) else [])
-            for at, pieces in enumerate(holes)
-        ],
+        "fresh": [[new for _, new, _ in hole] for hole in told],
     }
-
-
-def fresh(pieces: Pieces, before: Pieces) -> list[bool]:
-    """Which pieces were masked in the state before: by their place, counted in tokens."""
-    settled, place = set(), 0
-    for piece in before:
-        if isinstance(piece, str):
-            settled.add(place)
-        place += piece if isinstance(piece, int) else 1
-    told, place = [], 0
-    for piece in pieces:
-        told.append(isinstance(piece, str) and place not in settled)
-        place += piece if isinstance(piece, int) else 1
-    return told
 
 
 def status_note(status: Status | Away) -> Note:
