@@ -1,9 +1,12 @@
 """The verdict on a tuned model: known cases, and how often it errs on drawn ones."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from dlmd_finetune.evidence import gate
-from dlmd_finetune.evidence.gate import verdict
+from dlmd_finetune.evidence.gate import Verdict, decide, verdict
+from dlmd_finetune.evidence.statistics import Interval
 
 SAMPLES = 10
 
@@ -82,3 +85,46 @@ def test_how_often_it_errs(monkeypatch: pytest.MonkeyPatch) -> None:
     # 2.5 % of 300 is 7.5; more than 16 comes once in three hundred times by chance.
     assert wrong <= 16
     assert right >= 54
+
+
+# ---- what follows from it
+
+
+def gained() -> Verdict:
+    found = verdict([0.0] * 30, [1.0] * 30, range(30), seed=0)
+    assert found.word == "better"
+    return found
+
+
+FLAT = Interval(value=0.0, low=-0.01, high=0.01)
+
+
+def test_better_here_and_no_worse_elsewhere_is_better() -> None:
+    decision = decide(gained(), nats=FLAT, passes=FLAT, hacks=0.01)
+    assert decision.word == "better"
+    assert "changed by +100.0 points" in decision.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("worse", "said"),
+    [
+        (
+            {"nats": Interval(value=0.0, low=-0.05, high=0.1)},
+            "less likely by 0.050 nats",
+        ),
+        ({"passes": Interval(value=0.0, low=-0.11, high=0.1)}, "right 11 points less"),
+        ({"hacks": 0.03}, "3.0 % of the last rollouts"),
+    ],
+)
+def test_what_is_lost_elsewhere_outweighs_what_is_gained(
+    worse: dict[str, Any], said: str
+) -> None:
+    decision = decide(gained(), **worse)
+    assert decision.word == "not better" and said in decision.reasons[0]
+
+
+def test_too_few_tasks_stay_no_evidence_whatever_else_is_seen() -> None:
+    few = verdict([0.0] * 5, [1.0] * 5, range(5), seed=0)
+    assert decide(few, hacks=0.5).word == "not enough evidence"
+    none = verdict([], [], [], seed=0)
+    assert decide(none).reasons == ("there are no held-out tasks to compare on",)

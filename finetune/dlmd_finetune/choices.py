@@ -13,6 +13,8 @@ from typing import Any
 from dlmd_finetune.tasks.mine import folder_of
 from dlmd_finetune.tasks.task import LEVELS
 
+ESTIMATORS = ("coupled", "indep", "released")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneConfig:
@@ -114,6 +116,10 @@ class TuneConfig:
                 raise ValueError(
                     f"--{name} is {getattr(self, name)}; expected at least {bound}"
                 )
+        if self.estimator not in ESTIMATORS:
+            raise ValueError(
+                f"--estimator is {self.estimator!r}; expected {', '.join(ESTIMATORS)}"
+            )
         if self.kl < 0:
             raise ValueError(f"--kl is {self.kl}; expected 0 or more")
 

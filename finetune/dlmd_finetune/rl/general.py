@@ -20,7 +20,7 @@ from dlmd_finetune.rl.everyday import TASKS, Everyday
 from dlmd_finetune.rl.rollout import Writer
 from dlmd_finetune.sandbox import run_python
 
-HOLES, NEAR = 500, 12  # how many, and lines of context on each side
+HOLES, NEAR = 500, 6  # how many, and lines of context on each side
 BATCH = 16
 FORCED = 24  # tokens of a hole, at most
 SAMPLES = 2

@@ -1,0 +1,45 @@
+"""What `dlmd tune` may be told, and that a run is known by what was chosen."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dlmd_finetune.choices import TuneConfig, state_of
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"level": "line"},
+            "--level is 'line'; expected statement, block, body or auto",
+        ),
+        ({"group": 1}, "--group is 1; expected at least 2"),
+        ({"budget": 0.0}, r"--budget is 0\.0; expected at least 0\.1"),
+        ({"kl": -1.0}, r"--kl is -1\.0; expected 0 or more"),
+        ({"estimator": "best"}, "--estimator is 'best'; expected coupled"),
+    ],
+)
+def test_what_cannot_be_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        TuneConfig(repo=Path("repo"), **given)
+
+
+def test_the_same_choices_are_the_same_run(tmp_path: Path) -> None:
+    one = TuneConfig(repo=tmp_path / "repo", out=tmp_path / "out")
+    assert one.run_folder == replace(one, budget=5.0, trust=True).run_folder
+    for other in ({"seed": 1}, {"kl": 0.0}, {"shuffle_rewards": True}):
+        assert one.run_folder != replace(one, **other).run_folder
+
+
+def test_tasks_are_mined_anew_when_a_file_changes(tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    (repo / "a.py").write_text("a = 1\n")
+    config = TuneConfig(repo=repo)
+    before = state_of(config)
+    assert state_of(config) == before == state_of(replace(config, budget=5.0))
+    assert state_of(replace(config, seed=1)) != before
+    (repo / "a.py").write_text("a = 22\n")
+    assert state_of(config) != before
