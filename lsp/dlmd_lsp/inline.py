@@ -67,7 +67,7 @@ def remembered(
     waiting = session.options.trigger == "subtle"
     if offer is None or (manual and not offer.manual and not waiting):
         return None
-    return offer if offer.rest(text.source, offset) else None
+    return offer if choose.left(offer, text, offset) else None
 
 
 async def asked(
@@ -83,7 +83,7 @@ async def asked(
     joined = flight if not manual else None
     if joined is not None and joined.join(text.source, offset, version, position):
         offer = await landed(editor, text, version, joined, manual)
-        if offer is None or offer.rest(text.source, offset):
+        if offer is None or choose.left(offer, text, offset):
             return offer
         # What was typed left no room in that hole, or went another way.
         flight = None
@@ -199,9 +199,9 @@ def told(
     again: bool,
 ) -> Items:
     session, uri = editor.session, text.uri
-    rest = offer.rest(text.source, offset)
+    rest = choose.left(offer, text, offset)
     if not rest:
-        session.because(uri, "nothing-new")
+        session.because(uri, "not-parsable" if again else "nothing-new")
         return []
     letters = len(rest[0][0])
     session.statistics.offered(offer.id, text.language.name, letters, again=again)

@@ -31,6 +31,7 @@ def file() -> Path:
 class Statistics:
     def __init__(self) -> None:
         self.wanted = True
+        self.reused = 0  # offers from memory, of this server
         self._new: Counter[tuple[str, str, str]] = Counter()
         self._saved = time.monotonic()
         # Language and length of what was offered lately, by id.
@@ -52,6 +53,7 @@ class Statistics:
             gone = next(iter(self._offers))
             del self._offers[gone]
             self._told = {told for told in self._told if told[1] != gone}
+        self.reused += again
         self.count("reused" if again else "offered", language)
 
     def event(self, what: str, id: str, letters: int | None = None) -> None:

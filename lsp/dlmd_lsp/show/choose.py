@@ -14,6 +14,7 @@ from dlmd_lsp.show.parses import without_breaking
 from dlmd_lsp.show.sureness import Sure, mean, sure_lines
 
 Answer = list[tuple[str, Sure]]
+Rest = tuple[str, tuple[float, ...]]
 
 
 def offer(
@@ -65,16 +66,26 @@ def worth(
         known = mean(sure, text)
         if known is not None and known < options.threshold:
             return "", "not-sure"
+    if document.source != place.text:
+        return text, "not-parsable"  # joined by typing: judged where it is shown
     insert = text.replace("\n", ask.ending)
-    window = document.window(place.offset)
-    if document.source == place.text:
-        around, at = window.text(place.text), place.offset - window.start
-        insert = without_breaking(around, at, insert, window.tree)
-    else:  # the request was joined by typing, and the tree is of the text since
-        tree = window.tree.other()
-        insert = without_breaking(place.text, place.offset, insert, tree)
-    whole = insert.replace(ask.ending, "\n")
+    whole = _whole(document, place.offset, insert).replace(ask.ending, "\n")
     return whole if whole.strip() else "", "not-parsable"
+
+
+def left(offered: Offer, document: Document, offset: int) -> list[Rest]:
+    """What is left of an offer in the document as it is now, and does not break it."""
+    rest = offered.rest(document.source, offset)
+    if document.source == offered.place.text:
+        return rest
+    judged = [(_whole(document, offset, text), sure) for text, sure in rest]
+    return [(text, sure) for text, sure in judged if text.strip()]
+
+
+def _whole(document: Document, offset: int, insert: str) -> str:
+    window = document.window(offset)
+    text, at = window.text(document.source), offset - window.start
+    return without_breaking(text, at, insert, window.tree)
 
 
 def _spread(text: str, sure: Sure, ending: str) -> tuple[float, ...]:

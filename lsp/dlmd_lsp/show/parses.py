@@ -35,11 +35,13 @@ def without_breaking(text: str, offset: int, insert: str, tree: Tree) -> str:
 
 def keeps_whole(text: str, offset: int, insert: str, tree: Tree) -> bool:
     if tree.language.name == "python":
-        start, end = _statements(text, offset)
-        if end - start <= LARGEST:
-            whole = text[start:end]
-            after = text[start:offset] + insert + text[offset:end]
-            return not _is_python(whole) or _is_python(after)
+        # What looks like a statement at the left edge may be a line of a string; then
+        # only all of the text can tell.
+        for start, end in (_statements(text, offset), (0, len(text))):
+            if end - start <= LARGEST and _is_python(text[start:end]):
+                return _is_python(text[start:offset] + insert + text[offset:end])
+        if len(text) <= LARGEST:
+            return True
     root = tree.root(text)
     if root is None or root.has_error:
         return True
