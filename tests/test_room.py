@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -284,6 +286,28 @@ def test_a_room_whose_workers_cannot_start_is_an_infrastructure_fault(
         monkeypatch.setattr(sys, "executable", "/nonexistent/python")
         outcome = one(room, HONEST)
     assert isinstance(outcome, InfraFault) and "/nonexistent/python" in outcome.reason
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_editable_installation_finds_the_copy_and_not_the_users_files(
+    tmp_path: Path, kind: str, anything: None
+) -> None:
+    user, copy = rig.toy(tmp_path / "user"), rig.toy(tmp_path / "copy")
+    venv.create(tmp_path / "env", with_pip=False, symlinks=True)
+    [site] = (tmp_path / "env/lib").glob("python*/site-packages")
+    (site / "all.pth").write_text(f"{user}\n{sysconfig.get_path('purelib')}\n")
+    (user / "secret.txt").write_text("answers")
+    body = (
+        f"import os\nassert not os.path.exists({str(user / 'secret.txt')!r})\n{HONEST}"
+    )
+    if kind == "subprocess":
+        body = HONEST  # shows whatever this user may see
+    python = tmp_path / "env/bin/python"
+    with open_room(
+        kind, copy, python, at=user, pytest_args=rig.ALONE, workers=1
+    ) as room:
+        assert room.evaluate([candidate(body), candidate(STUB)]) == [GOOD, BAD]
+        assert room.confirm(candidate(body)) == GOOD
 
 
 def test_a_command_of_the_users_is_read_by_its_junit_file(tree: Path) -> None:

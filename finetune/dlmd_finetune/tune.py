@@ -191,6 +191,7 @@ def opened(config: TuneConfig, mined: Mined) -> Iterator[tuple["Policy", "Judge"
             config.sandbox,
             tree,
             mined.python,
+            at=Path(mined.repo),
             tests=tests,
             pytest_args=mined.pytest_args,
         ) as room:
