@@ -118,16 +118,30 @@ def test_one_test_without_an_audit_is_too_little() -> None:
 
 
 def test_the_audit_stands_in_for_what_cannot_be_held_back() -> None:
-    checks = CHECKS | {"a::audit": lambda f: [f(n) for n in (1, 11)] == [2, 22]}
-    verdict = judged(subject("t::low", "t::high", audit="a::audit"), checks)
+    checks = CHECKS | {
+        "test_dlmd_audit.py::audit": lambda f: [f(n) for n in (1, 11)] == [2, 22]
+    }
+    verdict = judged(
+        subject("t::low", "t::high", audit="test_dlmd_audit.py::audit"), checks
+    )
     assert verdict.valid[0].tests == ("t::high", "t::low")
-    assert verdict.valid[0].held_back == ("a::audit",)
+    assert verdict.valid[0].held_back == ("test_dlmd_audit.py::audit",)
+
+
+def test_an_audit_does_not_make_weak_tests_better() -> None:
+    checks = CHECKS | {"test_dlmd_audit.py::audit": lambda f: f(11) == 22}
+    verdict = judged(subject("t::blind", audit="test_dlmd_audit.py::audit"), checks)
+    assert verdict.reason == "its tests pass on the stub `pass`"
 
 
 def test_an_audit_that_lets_stubs_pass_audits_nothing() -> None:
-    checks = CHECKS | {"a::audit": lambda f: True}
-    verdict = judged(subject("t::low", "t::high", audit="a::audit"), checks)
-    assert all("a::audit" not in valid.held_back for valid in verdict.valid)
+    checks = CHECKS | {"test_dlmd_audit.py::audit": lambda f: True}
+    verdict = judged(
+        subject("t::low", "t::high", audit="test_dlmd_audit.py::audit"), checks
+    )
+    assert all(
+        "test_dlmd_audit.py::audit" not in valid.held_back for valid in verdict.valid
+    )
 
 
 def test_tests_that_notice_few_mutants_weigh_less_or_nothing() -> None:

@@ -33,6 +33,11 @@ class Audit:
     cases: int
 
 
+def audits(test: str) -> bool:
+    """Whether this test is a replay, and none of the repository's."""
+    return test.startswith(f"{NAME}.py::")
+
+
 def build(
     place: Place, functions: Sequence[Function], calls: Mapping[str, Any]
 ) -> dict[str, Audit]:

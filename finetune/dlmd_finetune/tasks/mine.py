@@ -181,6 +181,7 @@ def _judged(
         place.sandbox,
         place.tree,
         place.python,
+        at=config.repo.resolve(),
         tests=tests,
         pytest_args=place.pytest_args,
     ) as room:
@@ -246,13 +247,15 @@ def _funnel(
     unfit |= {f"over {n}": "is beyond --functions" for n in range(over)}
     invalid = {v.function.id: v.reason for v in verdicts if v.reason is not None}
     valid = sum(v.reason is None for v in verdicts)
-    lost_tests = {
-        k: v.split(":")[0] if "imported" in v else v for k, v in surveyed.lost.items()
-    }
-    usable = sum(test in surveyed.seconds for test in surveyed.seconds)
+    told = {k: v.split(":")[0] for k, v in surveyed.lost.items()}
+    used = len(surveyed.seconds.keys() - surveyed.lost.keys())
+    lost = losses(told)
+    spare = surveyed.found - used - sum("::" in name for name in told)
+    if spare > 0:
+        lost += (Loss(reason="not needed: others are more particular", count=spare),)
     stages = [
         Stage(name="found", unit="tests", left=surveyed.found),
-        Stage(name="used", unit="tests", left=usable, losses=losses(lost_tests)),
+        Stage(name="used", unit="tests", left=used, losses=lost),
         Stage(name="found", unit="functions", left=total),
         Stage(
             name="of a size to learn",
