@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("--estimator", default="coupled")
     parser.add_argument("--kl", type=float, default=0.02)
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--explore", action="store_true")
     parser.add_argument("--sandbox", default="bubblewrap")
     parser.add_argument("--base", type=Path, default=None)

@@ -42,6 +42,7 @@ FOUND: dict[str, Any] = {
     "foreign_nats": {"value": 0.01, "low": -0.02, "high": 0.03},
     "everyday_passes": {"value": 0.0, "low": -0.05, "high": 0.05},
     "foreign": {"base": {"nats": 2.0, "passes": 0.5}, "tuned": {"nats": 1.9, "passes": 0.5}},
+    "foreign_holes": 500,
     "hack_rate": 0.005,
 }  # fmt: skip
 STEPS = [

@@ -83,6 +83,7 @@ def judged(
         "foreign_nats": asdict(nats),
         "everyday_passes": asdict(passes),
         "foreign": {BASE: foreign.means(), TUNED: foreign.means(after)},
+        "foreign_holes": len(foreign.holes),
         "hack_rate": hacks,
     }
 
@@ -139,9 +140,14 @@ def hack_rate(folder: Path) -> float:
 class Foreign:
     """Code of others: what the bare model makes of it, and how long that took."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, most_s: float) -> None:
+        """As many holes as can be looked at in that time; fewer make the bounds wider."""
         began = time.monotonic()
         self.holes = general.foreign()
+        general.likelihoods(policy.writer, self.holes[: general.BATCH])
+        each_s = (time.monotonic() - began) / general.BATCH / ranks.count()
+        count = max(2 * general.BATCH, int(most_s / max(each_s, 1e-9)))
+        self.holes = self.holes[: ranks.led(lambda: count)]
         self.before = self.look(policy)
         self.seconds = time.monotonic() - began
 

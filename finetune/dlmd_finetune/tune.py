@@ -32,6 +32,7 @@ __all__ = ["TuneConfig", "tune"]
 SIGNAL = (0.05, 0.60)  # pass rates between which there is something to learn
 AIM = 0.3  # the level nearest to this is taken
 LOOKED, LOOKS = 16, 4  # tasks of each level at the baseline, and fills of each
+ELSEWHERE = 10  # one part in so many of the time left goes to foreign code
 MARGIN = 1.5  # the gate takes so many times what the baseline says, at most
 
 
@@ -121,7 +122,7 @@ def learn(config: TuneConfig, mined: Mined, ends: float) -> int:
             journal.write(folder / "run.json", json.dumps(told(config), indent=1))
         level, looks = baseline(config, mined, policy, judge, watch)
         watch.say("baseline: code of others")
-        foreign = judging.Foreign(policy)
+        foreign = judging.Foreign(policy, watch.left / ELSEWHERE)
         train, dev, test = (mined.of(s, level) for s in ("train", "dev", "test"))
         models = 2 if config.no_warm_start else 3
         each_s = MARGIN * next(k.seconds for k in looks if k.level == level)

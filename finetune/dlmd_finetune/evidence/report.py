@@ -127,7 +127,12 @@ def elsewhere(found: Mapping[str, Any]) -> str:
             f"{100 * passes['value']:+.1f}, {100 * passes['low']:+.1f} points",
         ]
     )
-    head = ("code of others", "nats a token (a gain is +)", "everyday functions right")
+    count = found["foreign_holes"]
+    head = (
+        f"{count} foreign lines",
+        "nats a token (a gain is +)",
+        "everyday functions right",
+    )
     return "<h2>Elsewhere</h2>" + table(head, rows)
 
 

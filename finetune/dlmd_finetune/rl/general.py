@@ -94,10 +94,11 @@ def likelihoods(
 
 def everyday(writer: Writer, seed: int = 0) -> list[float]:
     """The share of right fills of each everyday function."""
-    return [
-        sum(right(task, text) for text in texts) / len(texts)
-        for task, texts in answers(writer, seed)
-    ]
+    found = []
+    for task, texts in answers(writer, seed):
+        verdicts = {text: right(task, text) for text in dict.fromkeys(texts)}
+        found.append(sum(verdicts[text] for text in texts) / len(texts))
+    return found
 
 
 def answers(writer: Writer, seed: int) -> Iterator[tuple[Everyday, list[str]]]:
