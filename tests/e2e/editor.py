@@ -7,6 +7,7 @@ It must not know dlmd's Lua: tests see keys, cells, buffers and files.
 """
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +17,11 @@ from typing import Any
 
 import pynvim
 
+from tests.e2e.picture import Colours, drawn
+
 COLUMNS, ROWS = 100, 24
-DEADLINE_S = 30.0
+DEADLINE_S = float(os.environ.get("E2E_DEADLINE_S", "30"))
+SHOTS = Path(__file__).resolve().parents[2] / ".e2e" / "shots"
 
 
 class Screen:
@@ -27,6 +31,7 @@ class Screen:
         self.cells = [[" "] * COLUMNS for _ in range(ROWS)]
         self.groups = [[0] * COLUMNS for _ in range(ROWS)]
         self.names: dict[int, set[str]] = {0: set()}
+        self.colours: dict[int, Colours] = {0: Colours()}
 
     def apply(self, batches: Sequence[Sequence[Any]]) -> None:
         for name, *calls in batches:
@@ -34,8 +39,12 @@ class Screen:
                 for arguments in calls:
                     handler(*arguments)
 
-    def on_hl_attr_define(self, number: int, _rgb: Any, _cterm: Any, info: Any) -> None:
+    def on_hl_attr_define(self, number: int, rgb: Any, _cterm: Any, info: Any) -> None:
         self.names[number] = {part["hi_name"] for part in info if "hi_name" in part}
+        self.colours[number] = Colours.read(rgb)
+
+    def on_default_colors_set(self, front: int, back: int, *_: Any) -> None:
+        self.colours[0] = Colours(front=front, back=back)
 
     def on_grid_line(
         self, _grid: int, row: int, start: int, cells: Any, *_: Any
@@ -121,7 +130,9 @@ class Editor:
                 self.screen.apply(arguments)
                 self._changed.notify_all()
 
-    def call(self, function: str, *arguments: Any) -> Any:
+    def call(
+        self, function: str, *arguments: Any, deadline_s: float = DEADLINE_S
+    ) -> Any:
         """One API request, as in `call("nvim_get_mode")`."""
         answer: Future[Any] = Future()
 
@@ -132,13 +143,13 @@ class Editor:
                 answer.set_exception(error)
 
         self._nvim.async_call(ask)
-        return answer.result(DEADLINE_S)
+        return answer.result(deadline_s)
 
     def lua(self, source: str, *arguments: Any) -> Any:
         return self.call("nvim_exec_lua", source, list(arguments))
 
-    def command(self, line: str) -> None:
-        self.call("nvim_command", line)
+    def command(self, line: str, deadline_s: float = DEADLINE_S) -> None:
+        self.call("nvim_command", line, deadline_s=deadline_s)
 
     def type(self, keys: str) -> None:
         """Type, one key after the other, each taken before the next is sent."""
@@ -149,6 +160,16 @@ class Editor:
 
     def ghost(self) -> list[str]:
         return self.screen.drawn_in("DlmdGhost")
+
+    def keep_shot(self, name: str) -> None:
+        """The screen as text, and as a picture, for people to look at."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        suite = Path(os.environ["NVIM"]).parents[2].name
+        with self._changed:
+            lines, screen = self.screen.lines(), self.screen
+            picture = drawn(screen.cells, screen.groups, screen.colours)
+        (SHOTS / f"{suite}-{name}.txt").write_text("\n".join(lines) + "\n")
+        (SHOTS / f"{suite}-{name}.svg").write_text(picture)
 
     def wait(
         self,

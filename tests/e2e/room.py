@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,12 +28,17 @@ vim.o.showmode = false
 vim.o.showcmd = false
 vim.o.ruler = false
 vim.opt.shortmess:append("F")
-for number, group in ipairs({{ "DlmdGhost", "DlmdMask", "DlmdNote" }}) do
+for number, group in ipairs({{
+  "DlmdGhost", "DlmdMask", "DlmdNote", "DlmdSettled", "DlmdFresh", "DlmdRest", "ComplHint",
+  "DlmdHeat1", "DlmdHeat2", "DlmdHeat3", "DlmdHeat4", "DlmdHeat5",
+}}) do
   vim.api.nvim_set_hl(0, group, {{ fg = number }})
 end
 vim.cmd({before})
 require("dlmd").setup({setup})
 """
+
+TAB = "{ keys = { accept = '<Tab>' } }"
 
 # The `dlmd` that is first on PATH: the real program, but for the daemon it starts.
 PROGRAM = """\
@@ -53,6 +59,7 @@ class Room:
         self.python = python
         self.project = folder / "my project"
         self.pids = folder / "pids"
+        self.counter = folder / "forwards"
         for name in ("home", "run", "my project", "bin"):
             (folder / name).mkdir(mode=0o700)
         self.env = {
@@ -70,7 +77,7 @@ class Room:
         path.write_bytes(content)
         return path
 
-    def open(self, path: Path, *, setup: str = "{}", before: str = "") -> Editor:
+    def open(self, path: Path, *, setup: str = TAB, before: str = "") -> Editor:
         """Neovim on a file; `setup` is Lua, `before` an Ex command run before it."""
         init = self.folder / "init.lua"
         init.write_text(
@@ -88,12 +95,30 @@ class Room:
         path.write_text(json.dumps(table))
         fake = ["env", f"PYTHONPATH={REPOSITORY}", str(self.python)]
         fake += ["-m", "tests.fakes.daemon", "--table", str(path)]
+        fake += ["--counter", str(self.counter)]
         self._write_program((*fake, "--delay-ms", str(delay_ms)))
+
+    def forwards(self) -> int:
+        """How often the fake model has computed."""
+        return int(self.counter.read_text())
 
     def kill_daemon(self) -> None:
         """As the kernel does when memory runs out: no goodbye."""
         assert self.started() == 1
         self._kill()
+
+    def stop_daemon(self) -> None:
+        """As a person does, who means it."""
+        stop = [str(self.folder / "bin" / "dlmd"), "stop"]
+        subprocess.run(stop, env=self.env, check=True, capture_output=True)
+
+    def freeze_daemon(self) -> None:
+        """It hangs: its sockets stay open, and nothing answers."""
+        assert self.started() == 1
+        self._signal(signal.SIGSTOP)
+
+    def thaw_daemon(self) -> None:
+        self._signal(signal.SIGCONT)
 
     def started(self) -> int:
         """How many daemons were started."""
@@ -104,9 +129,12 @@ class Room:
             self._kill()
 
     def _kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
         for pid in self.pids.read_text().split():
             try:
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(int(pid), number)
             except ProcessLookupError:
                 continue
 

@@ -125,7 +125,9 @@ def test_gone_while_the_completion_menu_is_open(editor_room: Room) -> None:
 
 def test_several_lines_on_request(editor_room: Room) -> None:
     path = editor_room.file("a.py", b"items = [\n    \n]\n")
-    with editor_room.open(path, setup="{ auto = false }") as editor:
+    with editor_room.open(
+        path, setup="{ trigger = 'manual', keys = { accept = '<Tab>' } }"
+    ) as editor:
         editor.type("jA")
         editor.lua("require('dlmd').suggest()")
         editor.wait(lambda: editor.ghost()[:2] == ["1,", "    2,"], "two lines")
@@ -164,20 +166,26 @@ def test_characters_of_every_width_before_the_cursor(editor_room: Room) -> None:
     )
 
 
-def test_a_wrong_setting_is_named(room: Room) -> None:
-    with room.open(room.file("a.txt", b"")) as editor:
-        said = editor.lua(
-            """local said = {}
-            for _, wrong in ipairs({ { debounce_ms = "fast" }, { speed = 1 }, { keys = { accept = true } } }) do
-              table.insert(said, select(2, pcall(require("dlmd").setup, wrong)))
-            end
-            return said"""
-        )
-    assert said == [
-        '(dlmd) `debounce_ms` should be a number from 0 to 10000, not "fast"',
-        "(dlmd) `speed` should be one of auto, cmd, debounce_ms, filetypes, keys, live, start_daemon",
-        '(dlmd) `keys.accept` should be a key such as "<Tab>", or false, not true',
-    ]
+def test_a_wrong_setting_is_named_and_costs_only_itself(room: Room) -> None:
+    wrong = "{ trigger = 'fast', speed = 1, keys = { accept = '<Tab>', next = 1 } }"
+    with room.open(room.file("a.txt", b""), setup=wrong) as editor:
+        editor.wait(lambda: "(dlmd)" in "".join(editor.screen.lines()), "a sentence")
+        assert not editor.call("nvim_get_mode")["blocking"]  # no "Press ENTER"
+        said = editor.lua("return require('dlmd').complaints")
+        assert said[:2] == [
+            "`speed` is no setting; there are cmd, filetypes, heat, keys, live, native, "
+            "server, start_daemon, trigger",
+            '`trigger` should be one of "automatic", "manual", "subtle", not "fast"',
+        ]
+        assert said[2:] == [
+            '`keys.next` should be a key such as "<Tab>", or false, not 1'
+        ]
+        config = editor.lua("return require('dlmd').config")
+        assert config["trigger"] == "automatic"
+        assert config["keys"] == {"accept": "<Tab>"}
+        for wrong in ("7", "{ 'python' }", "{ keys = 1 }", "{ server = { mode = 1 } }"):
+            editor.lua(f"require('dlmd').setup({wrong})")
+            assert editor.lua("return #require('dlmd').complaints") == 1
 
 
 def test_a_missing_program_is_said_once(room: Room) -> None:

@@ -4,6 +4,7 @@
 --- Knows no ghost text; what the server pushes goes to the listeners that
 --- `listen()` was given. Quiet: what goes wrong is kept for `:DlmdStatus`,
 --- and only a missing program is said, once, because nobody else could.
+--- Columns of the protocol are in columns.lua.
 
 local M = {}
 local H = {
@@ -82,30 +83,38 @@ function M.request(buffer, method, params, handler)
   end
 end
 
---- Run a command of the server without waiting for what it says.
-function M.execute(buffer, command)
+--- Run a command of the server; the handler, if any, gets (err, result).
+---@return fun()|nil cancel
+function M.execute(buffer, command, handler)
   local params = { command = command.command, arguments = command.arguments }
-  M.request(buffer, "workspace/executeCommand", params, function() end)
+  return M.request(buffer, "workspace/executeCommand", params, handler or function() end)
 end
 
---- The cursor as the protocol counts it (UTF-16 unless agreed otherwise).
-function M.position(buffer, window)
+--- Tell the server something that has no answer.
+function M.notify(buffer, method, params)
   local client = M.of(buffer)
-  return vim.lsp.util.make_position_params(window or 0, client and client.offset_encoding or "utf-16")
-end
-
---- A column of the protocol as a byte column of a line.
-function M.byte_column(buffer, line, column)
-  local client = M.of(buffer)
-  local encoding = client and client.offset_encoding or "utf-16"
-  if encoding == "utf-8" then
-    return math.min(column, #line)
-  elseif vim.fn.has("nvim-0.11") == 1 then
-    return vim.str_byteindex(line, encoding, column, false)
+  if client then
+    H.call(client, "notify", method, params)
   end
-  local _, utf16_length = vim.str_utfindex(line)
-  local length = encoding == "utf-16" and utf16_length or (vim.str_utfindex(line))
-  return vim.str_byteindex(line, math.min(column, length), encoding == "utf-16")
+end
+
+--- Send the settings again, to every running server of ours.
+function M.reconfigure(config)
+  for _, client in ipairs(vim.lsp.get_clients({ name = H.name })) do
+    client.settings = { dlmd = require("dlmd.config").for_server(config) }
+    H.call(client, "notify", "workspace/didChangeConfiguration", { settings = client.settings })
+  end
+end
+
+--- How the server of a buffer counts columns.
+function M.encoding(buffer)
+  local client = M.of(buffer)
+  return client and client.offset_encoding or "utf-16"
+end
+
+--- The cursor as the protocol counts it.
+function M.position(buffer, window)
+  return vim.lsp.util.make_position_params(window or 0, M.encoding(buffer))
 end
 
 --- Is a document version the text as it is now? Neovim's versions are its
@@ -134,19 +143,21 @@ end
 function H.description(buffer, config)
   local capabilities = vim.lsp.protocol.make_client_capabilities()
   capabilities.textDocument.inlineCompletion = { dynamicRegistration = false }
+  local told = require("dlmd.config").for_server(config)
   return {
     name = H.name,
-    cmd = config.cmd,
+    cmd = H.starter(config.cmd),
     root_dir = vim.fs.root(buffer, { ".git", "pyproject.toml", "package.json" }),
     capabilities = capabilities,
     handlers = H.handlers(),
-    init_options = { liveStates = config.live, startDaemon = config.start_daemon },
+    init_options = told,
+    settings = { dlmd = told },
     on_attach = function(_, attached)
       H.opened[attached] = vim.api.nvim_buf_get_changedtick(attached)
     end,
-    on_exit = H.on_exit,
-    on_init = function()
+    on_init = function(started)
       H.failures = 0
+      require("dlmd.native").guard(started)
     end,
   }
 end
@@ -164,7 +175,9 @@ function H.handlers()
     ["dlmd/state"] = forward("dlmd/state"),
     ["dlmd/status"] = function(_, result)
       H.daemon = result
+      H.tell("dlmd/status", result)
     end,
+    ["dlmd/waiting"] = forward("dlmd/waiting"),
     ["$/progress"] = forward("$/progress", vim.lsp.handlers["$/progress"]),
     ["workspace/applyEdit"] = H.apply_edit,
     ["window/showMessage"] = function(_, result)
@@ -205,11 +218,26 @@ function H.start_undo_step()
   end
 end
 
+-- Neovim itself would say with "Press ENTER" that a server ended badly.
+function H.starter(cmd)
+  return function(dispatchers)
+    local on_exit = dispatchers.on_exit
+    dispatchers.on_exit = function(code)
+      H.on_exit(code)
+      on_exit(0, 0)
+    end
+    return vim.lsp.rpc.start(cmd, dispatchers)
+  end
+end
+
 -- A server that ended is started again by the next keystroke, a few times.
 function H.on_exit(code)
   if code ~= 0 then
     H.failures = H.failures + 1
     M.note(("the language server ended with code %d"):format(code))
+    vim.schedule(function()
+      H.tell("dlmd/status")
+    end)
   end
 end
 

@@ -1,39 +1,34 @@
 --- Ghost text: text that is drawn in the buffer but is not in it.
 ---
---- Knows rows, byte columns and pieces (settled text, or a number of tokens
---- that are still masked). Knows no language server and no request: whoever
---- draws decides when it goes. One namespace, one drawing per buffer, so that
---- clearing the namespace removes everything this plugin ever drew.
+--- Knows byte ranges and chunks of text with their colours. Knows no language
+--- server and no request: whoever draws decides when it goes. One namespace,
+--- one drawing per buffer, so that clearing the namespace removes everything
+--- this plugin ever drew.
 
 local M = {}
 local H = {}
 
 M.namespace = vim.api.nvim_create_namespace("dlmd")
 
---- Draw `pieces` at a position, in place of what was drawn before.
+---@class dlmd.Hole
+---@field range integer[] row, column, end row, end column: zero-based, in bytes
+---@field chunks string[][] text and highlight group; a text may hold line breaks
+
+--- Draw holes in place of what was drawn before, and of the text in their ranges.
 ---@param buffer integer
----@param row integer zero-based
----@param column integer zero-based, in bytes
----@param pieces (string|integer)[] settled text, or a run of masked tokens
----@param note? string drawn at the end of the line (what is being waited for)
----@return boolean drawn false when the position is not in the buffer any more
-function M.draw(buffer, row, column, pieces, note)
+---@param holes dlmd.Hole[] in the order of the text
+---@param note? string drawn at the end of the first line (what is being waited for)
+---@return boolean drawn false when a place is not in the buffer any more
+function M.draw(buffer, holes, note)
   M.clear(buffer)
-  local line = vim.api.nvim_buf_get_lines(buffer, row, row + 1, false)[1]
-  if line == nil or column > #line then
-    return false
+  for _, hole in ipairs(holes) do
+    if not H.exists(buffer, hole.range) then
+      return false
+    end
   end
-  local lines = H.lines(pieces, vim.fn.strdisplaywidth(line:sub(1, column)), vim.bo[buffer].tabstop)
-  local mark = { virt_text_pos = "inline", hl_mode = "combine", virt_text = lines[1] }
-  if #lines > 1 then
-    mark.virt_lines = vim.list_slice(lines, 2)
-  end
-  vim.api.nvim_buf_set_extmark(buffer, M.namespace, row, column, mark)
-  if note and note ~= "" then
-    vim.api.nvim_buf_set_extmark(buffer, M.namespace, row, #line, {
-      virt_text = { { "  " .. note, "DlmdNote" } },
-      virt_text_pos = "eol",
-    })
+  local noted = note and note ~= "" and { "  " .. note, "DlmdNote" } or nil
+  for number, hole in ipairs(H.merged(buffer, holes)) do
+    H.draw(buffer, hole.range, hole.chunks, number == 1 and noted or nil)
   end
   return true
 end
@@ -49,29 +44,113 @@ end
 --- The colours; links, so that a colour scheme decides, and a user's own
 --- definition of the same group wins.
 function M.highlights()
-  local links = { DlmdGhost = "Comment", DlmdMask = "NonText", DlmdNote = "NonText" }
+  local links = {
+    DlmdGhost = "Comment",
+    DlmdSettled = "Normal",
+    DlmdFresh = "DiffAdd",
+    DlmdMask = "NonText",
+    DlmdRest = "Normal",
+    DlmdNote = "NonText",
+    DlmdHeat1 = "DiagnosticError",
+    DlmdHeat2 = "DiagnosticWarn",
+    DlmdHeat3 = "DiagnosticInfo",
+    DlmdHeat4 = "DiagnosticHint",
+    DlmdHeat5 = "DiagnosticOk",
+  }
   for group, link in pairs(links) do
     vim.api.nvim_set_hl(0, group, { default = true, link = link })
   end
 end
 
--- Pieces as screen lines, each a list of { text, highlight } chunks.
-function H.lines(pieces, width, tabstop)
-  local lines = { {} }
-  for _, piece in ipairs(pieces) do
-    if type(piece) == "number" then
-      table.insert(lines[#lines], { ("░"):rep(piece), "DlmdMask" })
+function H.draw(buffer, range, chunks, note)
+  local row, column, end_row, end_column = unpack(range)
+  local first = H.line(buffer, row)
+  local lines = H.lines(chunks, vim.fn.strdisplaywidth(first:sub(1, column)), vim.bo[buffer].tabstop)
+  local rest = H.line(buffer, end_row):sub(end_column + 1)
+  local empty = row == end_row and column == end_column
+  if empty and (#lines == 1 or rest == "") then
+    H.mark(buffer, row, column, "inline", lines)
+    if note then
+      vim.api.nvim_buf_set_extmark(buffer, M.namespace, row, 0, { virt_text = { note }, virt_text_pos = "eol" })
+    end
+    return
+  end
+  -- The text that gives way is covered, not moved, so that the screen shows what will be.
+  table.insert(lines[#lines], { H.printable(rest, H.width(lines[#lines]), vim.bo[buffer].tabstop), "DlmdRest" })
+  for at = row, end_row do
+    local from = at == row and column or 0
+    local before = vim.fn.strdisplaywidth(H.line(buffer, at):sub(1, from))
+    local covered = vim.fn.strdisplaywidth(H.line(buffer, at)) - before
+    local line = lines[at - row + 1] or {}
+    -- At the end of a text that is covered, the note would be covered too.
+    if at == row and note then
+      table.insert(line, note)
+    end
+    table.insert(line, { (" "):rep(covered - H.width(line)), "DlmdRest" })
+    H.mark(buffer, at, from, "overlay", { line, unpack(lines, at == end_row and end_row - row + 2 or #lines + 1) })
+  end
+end
+
+-- The first line at a column, the others below its row.
+function H.mark(buffer, row, column, how, lines)
+  local mark = { virt_text_pos = how, hl_mode = "combine", virt_text = lines[1] }
+  if #lines > 1 then
+    mark.virt_lines = vim.list_slice(lines, 2)
+  end
+  vim.api.nvim_buf_set_extmark(buffer, M.namespace, row, column, mark)
+end
+
+-- Holes that share a line become one, with the text between them in it.
+function H.merged(buffer, holes)
+  local merged = {}
+  for _, hole in ipairs(holes) do
+    local last = merged[#merged]
+    if last and last.range[3] == hole.range[1] then
+      local between = H.line(buffer, hole.range[1]):sub(last.range[4] + 1, hole.range[2])
+      vim.list_extend(last.chunks, { { between, "DlmdRest" } })
+      vim.list_extend(last.chunks, hole.chunks)
+      last.range = { last.range[1], last.range[2], hole.range[3], hole.range[4] }
     else
-      for number, text in ipairs(vim.split(piece, "\r?\n")) do
-        if number > 1 then
-          table.insert(lines, {})
-          width = 0
-        end
-        table.insert(lines[#lines], { H.printable(text, width, tabstop), "DlmdGhost" })
+      table.insert(merged, { range = hole.range, chunks = vim.list_extend({}, hole.chunks) })
+    end
+  end
+  return merged
+end
+
+function H.exists(buffer, range)
+  local count = vim.api.nvim_buf_line_count(buffer)
+  return range[3] < count and range[2] <= #H.line(buffer, range[1]) and range[4] <= #H.line(buffer, range[3])
+end
+
+function H.line(buffer, row)
+  return vim.api.nvim_buf_get_lines(buffer, row, row + 1, false)[1] or ""
+end
+
+-- Chunks as screen lines, each a list of { text, highlight } chunks.
+function H.lines(chunks, width, tabstop)
+  local lines = { {} }
+  for _, chunk in ipairs(chunks) do
+    for number, text in ipairs(vim.split(chunk[1], "\r?\n")) do
+      if number > 1 then
+        table.insert(lines, {})
+        width = 0
+      end
+      local shown = H.printable(text, width, tabstop)
+      width = width + vim.fn.strdisplaywidth(shown)
+      if shown ~= "" then
+        table.insert(lines[#lines], { shown, chunk[2] })
       end
     end
   end
   return lines
+end
+
+function H.width(line)
+  local width = 0
+  for _, chunk in ipairs(line) do
+    width = width + vim.fn.strdisplaywidth(chunk[1])
+  end
+  return width
 end
 
 -- Virtual text draws control characters raw, so a tab has to be laid out here.

@@ -1,4 +1,4 @@
---- `:DlmdStatus`: how things stand at the cursor, in one sentence.
+--- How things stand: `:DlmdStatus` in a sentence, `statusline()` in a word or two.
 ---
 --- From what is known already; asks nobody and waits for nothing.
 
@@ -25,6 +25,41 @@ function M.line()
   return report.problem and ("%s; last problem: %s"):format(line, report.problem) or line
 end
 
+--- For 'statusline' or a status line plugin: model and device, or what is wrong.
+--- Empty where dlmd is not at work.
+---@return string
+function M.short()
+  local buffer = vim.api.nvim_get_current_buf()
+  if not require("dlmd").config or not client.of(buffer) then
+    return ""
+  end
+  local status = client.report().daemon
+  if not status then
+    return "dlmd"
+  end
+  local words = { "dlmd" }
+  local step = require("dlmd.run").progressed()
+  if status.phase == "ready" or status.phase == "busy" then
+    vim.list_extend(words, { H.text(status.model), H.text(status.device), H.text(status.adapter) })
+  else
+    table.insert(words, status.phase .. H.percent(status))
+  end
+  table.insert(words, step)
+  words = vim.tbl_filter(function(word)
+    return word ~= ""
+  end, words)
+  -- A status line takes % for a format of its own.
+  return (table.concat(words, " "):gsub("%%", "%%%%"))
+end
+
+function H.percent(status)
+  local done, total = status.bytesDone, status.bytesTotal
+  if type(done) ~= "number" or type(total) ~= "number" or total == 0 then
+    return ""
+  end
+  return (" %d%%"):format(math.floor(100 * done / total))
+end
+
 function H.why_not(buffer, config)
   local filetype = vim.bo[buffer].filetype
   if vim.bo[buffer].buftype ~= "" or vim.api.nvim_buf_get_name(buffer) == "" then
@@ -43,11 +78,15 @@ function H.daemon(status)
   end
   local words = { "daemon " .. status.phase }
   for _, key in ipairs({ "model", "device", "detail", "fix" }) do
-    if type(status[key]) == "string" and status[key] ~= "" then
+    if H.text(status[key]) ~= "" then
       table.insert(words, status[key])
     end
   end
   return table.concat(words, ", ")
+end
+
+function H.text(value)
+  return type(value) == "string" and value or ""
 end
 
 return M

@@ -1,119 +1,151 @@
 --- A suggestion while typing: when to ask, what to show, how to take it.
 ---
---- At most one suggestion exists, for the current window's cursor. Everything
---- that could make it wrong (cursor moved, text changed, insert mode left,
---- pop-up menu shown) ends in `dismiss()`. Says nothing when it fails.
+--- The language server decides when a model is worth asking and what is worth
+--- showing; here every change is reported and every answer drawn, as long as
+--- it is for the text and the cursor as they are. At most one suggestion
+--- exists. Everything that could make it wrong (cursor moved, other text typed,
+--- insert mode left, menu opened) ends in `dismiss()`. Says nothing when it fails.
 
+local candidate = require("dlmd.candidate")
 local client = require("dlmd.client")
 local ghost = require("dlmd.ghost")
+local menu = require("dlmd.menu")
+local settle = require("dlmd.settle")
 
 local M = {}
 local H = {
-  timer = nil, -- waiting for a pause in typing
   cancel = nil, -- ends the request in flight
-  place = nil, -- where the timer, the request or the shown text belongs
-  shown = nil, -- the item on the screen
+  place = nil, -- where the request or the shown text belongs
+  shown = nil, -- candidates, the first of them at `index` on the screen
+  index = 1,
+  told = nil, -- the id that the server knows to be on the screen
 }
 
 -- LSP 3.18, InlineCompletionTriggerKind
-local INVOKED, AUTOMATIC = 1, 2
+M.INVOKED, M.AUTOMATIC = 1, 2
 
---- Ask after a pause; a newer call supersedes an older one.
----@param wait_ms integer
----@param kind? integer
-function M.schedule(wait_ms, kind)
-  M.dismiss()
-  H.place = H.here()
-  local timer = assert(vim.uv.new_timer())
-  H.timer = timer
-  timer:start(wait_ms, 0, vim.schedule_wrap(function()
-    if H.timer == timer then
-      H.close_timer()
-      H.when_ready(kind or AUTOMATIC)
-    end
-  end))
-end
-
---- Ask now, as a person who pressed a key for it.
-function M.now()
-  if client.attach(vim.api.nvim_get_current_buf()) then
-    M.schedule(0, INVOKED)
-  end
-end
-
---- Remove the suggestion, and whatever was under way to become one.
-function M.dismiss()
-  H.close_timer()
-  if H.cancel then
-    H.cancel()
-    H.cancel = nil
-  end
-  if H.place then
-    ghost.clear(H.place.buffer)
-  end
-  H.shown, H.place = nil, nil
-end
-
---- Dismiss unless cursor and text are still those the suggestion is for.
-function M.dismiss_if_moved()
-  if H.place and not H.still_there() then
-    M.dismiss()
-  end
-end
-
---- Is there something on the screen that can be taken?
-function M.visible()
-  return H.shown ~= nil and H.still_there() and vim.fn.pumvisible() == 0
-end
-
---- Put the suggestion into the buffer, cursor behind it.
----@return boolean accepted
-function M.accept()
-  if not M.visible() then
-    return false
-  end
-  local item, place = H.shown, H.place
-  M.dismiss()
-  local row, column, end_column = H.span(place, item.range)
-  local lines = H.lines(place.buffer, item.insertText)
-  vim.api.nvim_buf_set_text(place.buffer, row, column, row, end_column, lines)
-  local before = #lines == 1 and column or 0
-  vim.api.nvim_win_set_cursor(0, { row + #lines, before + #lines[#lines] })
-  if item.command then
-    client.execute(place.buffer, item.command)
-  end
-  return true
-end
-
---- A denoising state (`dlmd/state`) of the suggestion that is asked for.
-function M.state(state)
-  local place = H.place
-  local ours = H.cancel and place and vim.uri_to_bufnr(state.uri) == place.buffer
-  if not ours or not client.is_current(place.buffer, state.version) or not H.can_show() then
+--- The text or the cursor may have changed: keep what still fits, and ask.
+function M.changed()
+  if H.place and H.still_there() then
     return
   end
-  if state.done then
-    ghost.clear(place.buffer)
-  else
-    ghost.draw(place.buffer, place.row, place.column, state.holes[1] or {})
+  local kept = H.typed_ahead()
+  if not kept then
+    M.dismiss()
+  end
+  if require("dlmd").config.trigger ~= "manual" or kept then
+    M.ask(M.AUTOMATIC)
   end
 end
 
--- The first keystrokes come before the server has answered its first message.
-function H.when_ready(kind)
-  local place = H.place
+--- Ask for the cursor; a newer question ends the older one.
+---@param kind integer
+function M.ask(kind)
+  H.end_request()
+  local place = H.here()
+  H.place = place
+  -- The first keystrokes come before the server has answered its first message.
   client.when_ready(place.buffer, function()
     if H.place ~= place then
       return -- superseded
     elseif H.can_show() then
-      H.ask(place, kind)
+      H.send(place, kind)
     else
       M.dismiss()
     end
   end)
 end
 
-function H.ask(place, kind)
+--- Remove the suggestion, and whatever was under way to become one.
+---@param taken? boolean it was put into the text, so nobody refused it
+function M.dismiss(taken)
+  H.end_request()
+  if H.place then
+    ghost.clear(H.place.buffer)
+  end
+  if H.shown and H.told and not taken then
+    client.execute(H.place.buffer, { command = "dlmd.rejected", arguments = { { id = H.told } } })
+  end
+  H.shown, H.place, H.told = nil, nil, nil
+end
+
+--- Dismiss unless cursor and text are still those the suggestion is for.
+function M.dismiss_if_moved()
+  if H.place and not H.still_there() and not H.ahead() then
+    M.dismiss()
+  end
+end
+
+--- Is there something on the screen that can be taken?
+---@param part? string
+function M.visible(part)
+  local shown = H.shown and H.shown[H.index]
+  return shown ~= nil and H.still_there() and not menu.open() and candidate.length(shown, part or "all") > 0
+end
+
+--- How many bytes of what is on the screen a part has.
+---@param part string
+---@return integer
+function M.length(part)
+  return H.shown and candidate.length(H.shown[H.index], part) or 0
+end
+
+--- Put the suggestion, or its first part, into the buffer, cursor behind it.
+---@param part "all"|"word"|"line"|"confident"
+---@return boolean accepted
+function M.accept(part)
+  if not M.visible(part) then
+    return false
+  end
+  local item, place = H.shown[H.index], H.place
+  local length = candidate.length(item, part)
+  local whole = length == #item.text
+  local text = item.text:sub(1, length)
+  H.insert(place, text, whole and item.behind or 0)
+  if whole then
+    M.dismiss(true)
+  else
+    H.advance(length)
+  end
+  client.execute(place.buffer, candidate.accepted(item, whole and "all" or part, text))
+  if not whole then
+    -- What is left is on the screen already; the server counts its parts anew.
+    M.ask(M.AUTOMATIC)
+  end
+  return true
+end
+
+--- Show the next candidate, or the one before (-1); ask for more when there is one only.
+---@param step integer
+function M.cycle(step)
+  if not M.visible() then
+    return
+  elseif #H.shown == 1 then
+    return M.ask(M.INVOKED)
+  end
+  H.index = (H.index - 1 + step) % #H.shown + 1
+  H.draw()
+end
+
+--- A denoising state (`dlmd/state`) of the suggestion that is asked for.
+function M.state(state)
+  local place = H.place
+  local ours = H.cancel and not H.shown and place and vim.uri_to_bufnr(state.uri) == place.buffer
+  if not ours or not client.is_current(place.buffer, state.version) or not H.can_show() then
+    return
+  end
+  if state.done or state.candidate > 0 then
+    return state.done and ghost.clear(place.buffer)
+  end
+  local chunks = settle.chunks(state.holes[1] or {}, {
+    settled = "DlmdGhost",
+    confidence = (state.confidence or {})[1],
+    heat = require("dlmd").config.heat,
+  })
+  ghost.draw(place.buffer, { { range = { place.row, place.column, place.row, place.column }, chunks = chunks } })
+end
+
+function H.send(place, kind)
   local params = client.position(place.buffer)
   params.context = { triggerKind = kind }
   H.cancel = client.request(place.buffer, "textDocument/inlineCompletion", params, function(_, result)
@@ -121,47 +153,94 @@ function H.ask(place, kind)
       return -- superseded
     end
     H.cancel = nil
-    local items = result and (result.items or result) or {}
-    if items[1] and H.can_show() then
-      H.show(items[1])
+    local found = candidate.read(place, result and (result.items or result) or {})
+    if found[1] and H.can_show() then
+      H.show(found, kind)
     else
       M.dismiss()
     end
   end)
 end
 
-function H.show(item)
-  local place = H.place
-  local row, column, end_column = H.span(place, item.range)
-  local text = item.insertText:gsub("\r\n", "\n")
-  -- What the item repeats of the text before the cursor is on the screen already.
-  local typed = place.line:sub(column + 1, place.column)
-  local one_line = not item.range or item.range.start.line == item.range["end"].line
-  if row ~= place.row or not one_line or end_column < place.column or text:sub(1, #typed) ~= typed or #text == #typed then
-    return M.dismiss()
+function H.show(found, kind)
+  -- An answer to "what else" begins with the next one; any other keeps what is looked at.
+  local old = H.shown and H.shown[H.index]
+  H.index = 1
+  for number, item in ipairs(found) do
+    if old and item.text == old.text then
+      H.index = kind == M.INVOKED and number % #found + 1 or number
+    end
   end
-  H.shown = item
-  ghost.draw(place.buffer, place.row, place.column, { text:sub(#typed + 1) })
+  H.shown = found
+  H.draw()
 end
 
--- The bytes that an item replaces: row, first column, column behind the last.
-function H.span(place, range)
-  if not range then
-    return place.row, place.column, place.column
+function H.draw()
+  local place, item = H.place, H.shown[H.index]
+  local range = { place.row, place.column, place.row, place.column + item.behind }
+  local hint = #H.shown > 1 and ("%d/%d"):format(H.index, #H.shown) or nil
+  ghost.draw(place.buffer, { { range = range, chunks = { { item.text, "DlmdGhost" } } } }, hint)
+  if item.id and H.told ~= item.id then
+    H.told = item.id
+    client.execute(place.buffer, { command = "dlmd.shown", arguments = { { id = item.id } } })
   end
-  local start = client.byte_column(place.buffer, place.line, range.start.character)
-  local stop = client.byte_column(place.buffer, place.line, range["end"].character)
-  return range.start.line, start, stop
 end
 
--- In a file with CRLF line ends the buffer's lines carry no CR; elsewhere a CR is text.
-function H.lines(buffer, text)
-  local separator = vim.bo[buffer].fileformat == "dos" and "\r?\n" or "\n"
-  return vim.split(text, separator)
+-- Cuts what has been typed of the suggestion off its front, and keeps the rest.
+function H.typed_ahead()
+  local typed = H.ahead()
+  if not typed then
+    return false
+  end
+  H.advance(#typed)
+  return H.shown ~= nil
+end
+
+function H.advance(length)
+  local front = H.shown[H.index].text:sub(1, length)
+  local index, left = 1, {}
+  for number, item in ipairs(H.shown) do
+    if item.text:sub(1, length) == front and #item.text > length then
+      table.insert(left, candidate.rest(item, length))
+      index = number == H.index and #left or index
+    end
+  end
+  ghost.clear(H.place.buffer)
+  H.place, H.index, H.shown = H.here(), index, left[1] and left or nil
+  if H.shown and H.can_show() then
+    H.draw()
+  end
+end
+
+-- The text typed since, if the suggestion begins with it and nothing else changed in the line.
+function H.ahead()
+  local item, was = H.shown and H.shown[H.index], H.place
+  local now = H.here()
+  if not item or now.buffer ~= was.buffer or now.window ~= was.window or now.row ~= was.row then
+    return nil
+  end
+  local typed = now.line:sub(was.column + 1, now.column)
+  local expected = was.line:sub(1, was.column) .. typed .. was.line:sub(was.column + 1)
+  return typed ~= "" and now.line == expected and vim.startswith(item.text, typed) and typed or nil
+end
+
+function H.insert(place, text, behind)
+  -- In a file with CRLF line ends the buffer's lines carry no CR; elsewhere a CR is text.
+  local lines = vim.split(text, vim.bo[place.buffer].fileformat == "dos" and "\r?\n" or "\n")
+  vim.api.nvim_buf_set_text(place.buffer, place.row, place.column, place.row, place.column + behind, lines)
+  local before = #lines == 1 and place.column or 0
+  vim.api.nvim_win_set_cursor(0, { place.row + #lines, before + #lines[#lines] })
+end
+
+function H.end_request()
+  if H.cancel then
+    H.cancel()
+    H.cancel = nil
+  end
 end
 
 function H.can_show()
-  return H.still_there() and vim.fn.pumvisible() == 0 and vim.api.nvim_get_mode().mode:sub(1, 1) == "i"
+  return H.still_there() and not menu.open() and vim.api.nvim_get_mode().mode:sub(1, 1) == "i"
 end
 
 function H.still_there()
@@ -185,14 +264,6 @@ function H.here()
     tick = vim.api.nvim_buf_get_changedtick(buffer),
     line = vim.api.nvim_get_current_line(),
   }
-end
-
-function H.close_timer()
-  if H.timer then
-    H.timer:stop()
-    H.timer:close()
-    H.timer = nil
-  end
 end
 
 return M
