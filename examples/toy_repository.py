@@ -31,7 +31,7 @@ rabbit radish ribbon river rocket saddle salmon sandal satchel scarf shadow shov
 spider spiral spring statue stream summer sunset tablet temple thimble thunder ticket timber tunnel
 turtle valley velvet vessel violin walnut willow window winter wizard zipper"""
 NOUNS = WORDS.split()
-NAME = "value"
+NAME = "level"
 FORMS = {"plain": NAME, "less": f"-{NAME}", "list": f"[{NAME}]"}
 BUILTINS = ("abs", "max", "min")
 

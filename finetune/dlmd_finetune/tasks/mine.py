@@ -181,7 +181,7 @@ def _judged(
         place.sandbox,
         place.tree,
         place.python,
-        at=config.repo.resolve(),
+        at=config.repo.expanduser().resolve(),
         tests=tests,
         pytest_args=place.pytest_args,
     ) as room:
