@@ -13,6 +13,8 @@ from dlmd_finetune import sandbox
 from dlmd_finetune.sandbox import subprocess as room
 from dlmd_finetune.sandbox.subprocess import Outcome, run_python
 
+from tests import room_rig as rig
+
 LINUX = sys.platform == "linux"
 linux_only = pytest.mark.skipif(not LINUX, reason="needs /proc and prctl")
 slow = pytest.mark.slow
@@ -338,3 +340,40 @@ def test_rooms_are_asked_for_by_name() -> None:
     assert sandbox.find("subprocess") is run_python
     with pytest.raises(ValueError, match=r"no sandbox named 'docker'.*subprocess"):
         sandbox.find("docker")
+
+
+# ---- the same programs in namespaces ----
+
+
+@rig.needs_bubblewrap
+@pytest.mark.parametrize(
+    ("source", "checks", "kind"),
+    [
+        ("x = 1", "assert x == 1", "passed"),
+        ("x = 1", "assert x == 2", "failed"),
+        ("import os; os._exit(10)", "assert False", "failed"),
+        ("while True: pass", "", "timeout"),
+        ("import os, time; os.kill(os.getppid(), 9); time.sleep(9)", "1/0", "failed"),
+        ("import socket; socket.create_connection(('1.1.1.1', 53), 1)", "", "failed"),
+        (
+            f"import os; assert not os.path.exists({str(Path.home())!r} + '/.profile')",
+            "",
+            "passed",
+        ),
+        (
+            "import os; assert os.getuid() != 0 and not os.path.exists('/proc/1')",
+            "",
+            "passed",
+        ),
+        (
+            "open('f', 'w').write('x'); import os; assert os.listdir() == ['f']",
+            "",
+            "passed",
+        ),
+        ("open('/usr/x', 'w')", "", "failed"),
+    ],
+)
+def test_bubblewrap_judges_programs_too(source: str, checks: str, kind: str) -> None:
+    run_in = sandbox.find("bubblewrap")
+    outcome = run_in(source, checks=checks, timeout_s=3, memory_mb=512)
+    assert outcome.kind == kind, outcome

@@ -89,8 +89,8 @@ class EvalConfig:
     sandbox: str = field(
         default="subprocess",
         metadata={
-            "help": "Room in which answers are executed; `subprocess` limits them, "
-            "but does not keep them from the network or your files."
+            "help": "Room in which answers are executed; `bubblewrap` shuts them in, "
+            "`subprocess` limits them, but leaves them the network and your files."
         },
     )
     timeout_s: float = field(
@@ -163,7 +163,7 @@ def run(config: EvalConfig, form: str, answerer: Answerer | None = None) -> Foun
     bench = _bench(config)
     answerer = answerer or _answerer(config)
     own = key_of(answerer.identity) + ("-renamed" if config.renamed else "")
-    path = config.out or _cache(f"{answerer.name}-{own}.jsonl")
+    path = config.out or cached(f"{answerer.name}-{own}.jsonl")
     with open_ledger(path, wait=False) as ledger:
         _announce(tasks, answerer, bench, ledger, config.samples)
         found = grade(tasks, answerer, bench, ledger, config.samples)
@@ -210,7 +210,7 @@ def evaluate(
 def _constants(tasks: list[Task], bench: Bench) -> dict[str, list[Row]]:
     """Run once for each task and kept, whoever is measured beside them."""
     found = {}
-    with open_ledger(_cache("constants.jsonl"), wait=True) as ledger:
+    with open_ledger(cached("constants.jsonl"), wait=True) as ledger:
         for name in CONSTANTS:
             rows = grade(tasks, answers.constant(name), bench, ledger)
             found[name] = list(_watched(rows, len(tasks), name))
@@ -239,7 +239,7 @@ def _answerer(config: EvalConfig) -> Answerer:
     )
 
 
-def _cache(name: str) -> Path:
+def cached(name: str) -> Path:
     return platformdirs.user_cache_path("dlmd") / "eval" / name
 
 

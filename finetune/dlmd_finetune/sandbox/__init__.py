@@ -7,13 +7,18 @@ room knows nothing about models, tasks or scores.
 """
 
 from collections.abc import Callable
+from functools import partial
 
+from dlmd_finetune.sandbox.bubblewrap import around_program
 from dlmd_finetune.sandbox.opening import open_room
 from dlmd_finetune.sandbox.shipment import Shipment, question, shipment
 from dlmd_finetune.sandbox.subprocess import Outcome, run_python
 
 Room = Callable[..., Outcome]
-ROOMS: dict[str, Room] = {"subprocess": run_python}
+ROOMS: dict[str, Room] = {
+    "subprocess": run_python,
+    "bubblewrap": partial(run_python, around=around_program),
+}
 
 
 def find(name: str) -> Room:

@@ -36,7 +36,11 @@ profile bwrap {path} flags=(unconfined) {{
 }}
 """
 NOBODY = 65534
-ROOT_KEEPS = ("CAP_SETUID", "CAP_SETGID")
+ROOT_KEEPS = (
+    "CAP_SETUID",
+    "CAP_SETGID",
+    "CAP_KILL",
+)  # to start, and end, as another user
 
 
 def program() -> str:
@@ -146,6 +150,24 @@ def confine(setting: Setting, copy: Path) -> Confined:
     )
 
 
+def around_program(folder: Path, script: Path, env: dict[str, str]) -> list[str]:
+    """For one program of the interpreter that we run on; it may write in `folder`."""
+    path, rooted = modes()
+    base = Path(sys.base_prefix)
+    shown = [place for place in (base, Path(sys.prefix)) if place != Path("/usr")]
+    shown.append(script)
+    argv = [path, *isolation(rooted), "--clearenv"]
+    for name, value in (*env.items(), ("DLMD_ROOM", "laid out")):
+        argv += ["--setenv", name, value]
+    argv += [*system_files(None), "--dev", "/dev", "--remount-ro", "/dev"]
+    argv += ["--perms", "1777", "--size", str(2**26), "--tmpfs", "/tmp"]
+    argv += parents([*shown, folder])
+    for place in shown:
+        argv += ["--ro-bind", str(place), str(place)]
+    argv += ["--bind", str(folder), str(folder), "--remount-ro", "/"]
+    return [*argv, "--chdir", str(folder), "--"]
+
+
 def environment(setting: Setting) -> dict[str, str]:
     binaries = str(setting.python.executable.parent)
     return {
@@ -158,7 +180,7 @@ def environment(setting: Setting) -> dict[str, str]:
     }
 
 
-def system_files(folder: Path) -> list[str]:
+def system_files(folder: Path | None) -> list[str]:
     argv = ["--ro-bind", "/usr", "/usr"]
     for name in SYSTEM:
         place = Path("/", name)
@@ -168,11 +190,12 @@ def system_files(folder: Path) -> list[str]:
             argv += ["--ro-bind", str(place), str(place)]
     if Path("/nix/store").is_dir():
         argv += ["--ro-bind", "/nix/store", "/nix/store"]
-    etc = folder / "etc"
-    if not etc.exists():
-        write_etc(etc)
-    for name in sorted(os.listdir(etc)):
-        argv += ["--ro-bind", str(etc / name), f"/etc/{name}"]
+    if folder is not None:
+        etc = folder / "etc"
+        if not etc.exists():
+            write_etc(etc)
+        for name in sorted(os.listdir(etc)):
+            argv += ["--ro-bind", str(etc / name), f"/etc/{name}"]
     for name in ETC:
         argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     return [*argv, "--symlink", "/tmp", "/var/tmp"]

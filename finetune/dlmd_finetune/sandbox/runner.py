@@ -59,6 +59,13 @@ def collect(spec: Spec, tests: list[str], then: Any) -> Any:
     return f"pytest ended with {code!r} before any test; {' '.join(errors)[-1500:]}"
 
 
+def say_little() -> None:
+    """Nobody reads why a candidate failed, and telling takes longer than most tests."""
+    from _pytest.nodes import Node
+
+    Node._repr_failure_py = lambda *_, **__: "failed"  # type: ignore[assignment, method-assign]
+
+
 def run_items(items: Any, protocol: Any, audit: Any) -> None:
     """The one frame that may speak; it holds nothing that would help to forge."""
     audit("dlmd.begin")
@@ -79,7 +86,9 @@ def run_chosen(request: Request, items: dict[str, Any]) -> None:
     run_items(pairs, runtestprotocol, sys.audit)
 
 
-def close(request: Request, report: int, watched: Any) -> None:
+def close(
+    request: Request, report: int, watched: Any, swapped: tuple[Any, ...] = ()
+) -> None:
     seal.seal(
         report,
         os.path.abspath(request["path"]),
@@ -87,6 +96,7 @@ def close(request: Request, report: int, watched: Any) -> None:
         frozenset(request["allowed"]),
         run_items,
         watched,
+        swapped,
     )
 
 
@@ -97,6 +107,7 @@ def warm(spec: Spec, ready: Any, serve: Any) -> Any:
     """Collects once, then serves; returns why, when pytest did not get that far."""
 
     def then(session: Any, errors: list[str]) -> None:
+        say_little()
         items = {item.nodeid: item for item in session.items}
         functions = functions_of(spec["root"])
         watched = seal.watch(session.config.hook, test_modules(spec["root"], items))
@@ -107,10 +118,11 @@ def warm(spec: Spec, ready: Any, serve: Any) -> Any:
         def run(request: Request, report: int) -> None:
             linecache.clearcache()
             known = all(name in items for name in request["node_ids"])
-            if not known or not swap(request, functions):
+            swapped = swap(request, functions) if known else None
+            if swapped is None:
                 os.write(report, b"cold\n")
                 return
-            close(request, report, watched)
+            close(request, report, watched, swapped)
             run_chosen(request, items)
 
         serve(run)
@@ -140,11 +152,11 @@ def functions_of(root: str) -> dict[str, list[Any]]:
     return found
 
 
-def swap(request: Request, functions: dict[str, list[Any]]) -> bool:
-    """Gives each living function its new code; False when only a new import would do."""
+def swap(request: Request, functions: dict[str, list[Any]]) -> tuple[Any, ...] | None:
+    """Gives living functions their new code; None when only a new import would do."""
     path, qualname = os.path.abspath(request["path"]), request["qualname"]
     if not qualname:
-        return True  # the file as it was
+        return ()  # the file as it was
     first, last = request["before"]
     with open(path, "rb") as file:
         module = compile(file.read(), path, "exec", dont_inherit=True)
@@ -153,13 +165,13 @@ def swap(request: Request, functions: dict[str, list[Any]]) -> bool:
     targets = [f for f in living if line(f) == first and f.__qualname__ == qualname]
     # Functions made inside it before the fork would keep the old code.
     if code is None or not targets or len(targets) != len(living):
-        return False
+        return None
     for function in targets:
         if function.__code__.co_freevars != code.co_freevars:
-            return False
+            return None
     for function in targets:
         function.__code__ = code
-    return True
+    return tuple(targets)
 
 
 def line(function: Any) -> int:
@@ -189,6 +201,7 @@ def cold(spec: Spec, request: Request, report: int) -> None:
     for name in default_plugins:
         __import__(f"_pytest.{name}")
     assert pytest
+    say_little()
     close(request, report, seal.watch())
     files = list(dict.fromkeys(name.split("::")[0] for name in request["node_ids"]))
 

@@ -101,11 +101,12 @@ def seal(
     allowed: frozenset[str],
     loop: Any,
     watched: Watched,
+    swapped: tuple[Any, ...] = (),
 ) -> None:
     """From here on results leave by `sys.audit("dlmd.result", …)` out of `loop` only."""
     send, foul = _mouth(report, os.urandom(16).hex().encode())
     caller, theirs, below = _stack(path, *lines)
-    speak = _loop(loop.__code__, send, foul, below, _changed(watched))
+    speak = _loop(loop.__code__, send, foul, below, _changed(watched, swapped))
     hook = _hook(allowed, foul, speak, caller, theirs, below)
     send(b"hello")
     sys.addaudithook(hook)
@@ -154,11 +155,9 @@ def _stack(path: str, start: int, end: int) -> Any:
     return caller, theirs, below
 
 
-def _changed(watched: Watched) -> Any:
+def _changed(watched: Watched, swapped: tuple[Any, ...]) -> Any:
     things = watched.things
-    codes = [
-        (n, f, c) for n, f, c in watched.codes if f.__code__ is c
-    ]  # but the candidate's
+    codes = watched.codes
     sizes, lists = watched.sizes, watched.lists
     size, zip_ = len, zip
 
@@ -167,7 +166,7 @@ def _changed(watched: Watched) -> Any:
             if space.get(key) is not value:
                 yield name
         for name, function, code in codes:
-            if function.__code__ is not code:
+            if function.__code__ is not code and function not in swapped:
                 yield name
         for name, space, number in sizes:
             if size(space) != number:

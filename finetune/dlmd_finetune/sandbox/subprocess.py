@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Literal
 
 Kind = Literal["passed", "failed", "timeout", "infrastructure"]
 
+Around = Callable[[Path, Path, dict[str, str]], list[str]]
 WARDEN = Path(__file__).with_name("warden.py")
 KINDS: dict[int, Kind] = {10: "passed", 11: "failed", 12: "timeout"}
 GRACE_S = 10.0  # for the warden to clear a tree of processes, before we do without it
@@ -37,9 +39,15 @@ class Outcome:
 
 
 def run_python(
-    source: str, *, checks: str = "", timeout_s: float, memory_mb: int
+    source: str,
+    *,
+    checks: str = "",
+    timeout_s: float,
+    memory_mb: int,
+    around: Around | None = None,
 ) -> Outcome:
-    """Runs `source`, then `checks` in the same namespace; passed = both ended.
+    """Runs `source`, then `checks` in the same namespace; passed = both ended. `around`
+    gives the command of another room, in which the same limits hold.
 
     The checks are compiled by themselves, so that no open string or bracket of the
     source can swallow them.
@@ -57,21 +65,26 @@ def run_python(
         with tempfile.TemporaryDirectory(
             prefix="dlmd-room-", ignore_cleanup_errors=True
         ) as folder:
-            return _attend(job, folder, timeout_s)
+            os.chmod(folder, 0o777 if around else 0o700)
+            return _attend(job, folder, timeout_s, around)
     except OSError as error:
         return Outcome(kind="infrastructure", detail=f"cannot open a room: {error}")
 
 
-def _attend(job: bytes, folder: str, timeout_s: float) -> Outcome:
+def _attend(
+    job: bytes, folder: str, timeout_s: float, around: Around | None
+) -> Outcome:
     # The environment is ours altogether, so -I (which would also drop the fixed
     # hash seed) is not needed; -S and -P leave the standard library and nothing else.
+    env = _environment(folder)
+    prefix = around(Path(folder), WARDEN, env) if around else []
     warden = subprocess.Popen(
-        [sys.executable, "-s", "-S", "-P", "-B", str(WARDEN)],
+        [*prefix, sys.executable, "-s", "-S", "-P", "-B", str(WARDEN)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=folder,
-        env=_environment(folder),
+        env=env,
         start_new_session=True,
     )
     assert warden.stdin is not None and warden.stdout is not None
@@ -118,8 +131,10 @@ def _verdict(warden: subprocess.Popen[bytes], said: bytes | None) -> Outcome:
     detail = said[len(READY) :].decode(errors="replace")
     if code in KINDS:
         return Outcome(kind=KINDS[code], detail=detail)
-    if said.startswith(READY) and code < 0:
-        return Outcome(kind="failed", detail=f"the warden was killed by signal {-code}")
+    if said.startswith(READY) and (code < 0 or code > 128):  # as bubblewrap says it
+        return Outcome(
+            kind="failed", detail=f"the warden was killed by signal {abs(code) % 128}"
+        )
     return Outcome(
         kind="infrastructure", detail=f"the warden ended with {code} and no verdict"
     )
