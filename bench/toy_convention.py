@@ -266,7 +266,8 @@ def main() -> None:
         base = given.base or Path(place) / "model"
         if not (base / "config.json").exists():
             pretrained(base, given.pretrain_steps, 0)
-        with open_room(given.sandbox, tree, sys.executable) as room:
+        nodes = [n for t in tasks(tree, 0) for n in (*t.tests, *t.held_back)]
+        with open_room(given.sandbox, tree, sys.executable, tests=nodes) as room:
             judge = Judge(room=room, tree=tree)
             for seed in range(given.first_seed, given.first_seed + given.seeds):
                 for shuffle in (False, True):

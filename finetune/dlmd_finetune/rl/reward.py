@@ -25,6 +25,9 @@ from dlmd_finetune.sandbox.room import (
 from dlmd_finetune.tasks.task import Task, filled, text_of
 
 PARSES, SHARE, ALL = 0.05, 0.55, 0.4
+STARTING_S = (
+    30.0  # a cold run starts Python and collects, on a machine that may be busy
+)
 Key = tuple[str, str]  # task, fill
 
 
@@ -93,12 +96,14 @@ class Judge:
         texts = {fill: filled(before, task, fill) for fill in fills}
         sound = [fill for fill in fills if parses(texts[fill])]
 
-        def candidate(fill: str, tests: tuple[str, ...]) -> Candidate:
+        def candidate(
+            fill: str, tests: tuple[str, ...], more_s: float = 0.0
+        ) -> Candidate:
             return Candidate(
                 path=task.path,
                 text=texts[fill],
                 node_ids=tests,
-                timeout_s=task.timeout_s,
+                timeout_s=task.timeout_s + more_s,
             )
 
         outcomes = self.room.evaluate([candidate(f, task.tests) for f in sound])
@@ -109,7 +114,8 @@ class Judge:
         }
         for fill, warm in judged.items():
             if warm.reward is not None and warm.reward > PARSES:
-                cold = self.room.confirm(candidate(fill, task.tests + task.held_back))
+                tests = task.tests + task.held_back
+                cold = self.room.confirm(candidate(fill, tests, STARTING_S))
                 judged[fill] = confirmed(warm, cold, task)
         wrong = Judged(reward=0.0, fault="syntax")
         return [judged.get(fill, wrong) for fill in fills]

@@ -87,6 +87,8 @@ def warm_up(
         loss = 0.0
         for part in shares:
             batch = source.batch(1, length, False, (seed, step, part))
+            if not (batch.labels_BT != NO_LABEL).any():
+                continue  # a window without anything to hide
             each = loss_of(policy.trained, batch) / ROWS
             each.backward()
             loss += float(each.detach())
