@@ -13,7 +13,7 @@ stands on both sides. Results are a file as `dlmd eval` writes it, for `dlmd eva
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,8 +34,10 @@ BITS = 12  # of a token: five make a key of 60
 OWN = 0.4  # weight of the task's own text
 LONGEST = 48  # tokens of an answer
 JOIN = 4  # tokens beyond the hole that an answer has to fit
+SPECIAL = 4  # ids below stand for no text
 BATCH = 200  # documents encoded at a time
 Keys = NDArray[np.uint64]
+After = Callable[[tuple[int, ...]], NDArray[np.float64]]
 
 
 def keys_of(tokens: NDArray[np.uint64]) -> Keys:
@@ -65,8 +67,8 @@ class Counts:
         first, last = np.searchsorted(
             self.keys, np.array([low << shift, (low + 1) << shift], dtype=np.uint64)
         )
-        shift = np.uint64(shift - BITS)
-        following = (self.keys[first:last] >> shift) & np.uint64(2**BITS - 1)
+        down = np.uint64(shift - BITS)
+        following = (self.keys[first:last] >> down) & np.uint64(2**BITS - 1)
         return np.bincount(following.astype(np.int64), minlength=self.size).astype(
             np.float64
         )
@@ -96,7 +98,7 @@ class Direction:
         )
 
 
-def interpolated(after, before: Sequence[int], size: int) -> NDArray[np.float64]:
+def interpolated(after: After, before: Sequence[int], size: int) -> NDArray[np.float64]:
     found = np.full(size, 1 / size)
     for length in range(ORDER):
         if length > len(before):
@@ -136,6 +138,7 @@ class Filler:
         found: list[int] = []
         while len(found) < LONGEST and not (found and found[-1] in self.breaks):
             likely = direction.likely([*before[-ORDER:], *found])
+            likely[:SPECIAL] = 0
             found.append(int(likely.argmax()))
         return found
 

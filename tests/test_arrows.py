@@ -69,6 +69,11 @@ ARROWS: dict[str, set[str]] = {
     "dlmd_finetune.watching": {"dlmd_finetune.rl"},
     "dlmd_finetune.borrowing": {"dlmd.wire"},
     "dlmd_finetune.activation": {"dlmd.store", "dlmd.wire"},
+    "dlmd_finetune.repository": {
+        "dlmd_finetune.evidence",
+        "dlmd_finetune.sandbox",
+        "dlmd_finetune.tasks",
+    },
     "dlmd_finetune.judging": {
         "dlmd_finetune.rl",
         "dlmd_finetune.evidence",

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from dlmd_finetune.evidence.formats import read_tasks
 from dlmd_finetune.evidence.grade import Bench, grade, result_key
 from dlmd_finetune.evidence.ledger import open_ledger
 from dlmd_finetune.evidence.summary import summarise, text
-from dlmd_finetune.evidence.tasks import counted
+from dlmd_finetune.evidence.tasks import Task, counted
 from dlmd_finetune.sandbox.subprocess import Kind, Outcome
 
 from tests.fakes.infilling import sample_rows, write_rows
@@ -260,6 +260,29 @@ def test_a_lasting_fault_of_the_room_is_no_score_and_is_not_kept(
     assert summary["tasks"] == 2 and summary["not_judged"] == 1
     assert summary["pass_at_1"]["value"] == 1
     assert "NOT JUDGED: 1 tasks" in text(summary)
+
+
+def test_samples_that_are_alike_run_once_and_each_has_its_row(
+    data: Path, tmp_path: Path
+) -> None:
+    tasks = read_tasks(data, "infilling")[:2]
+    ran: list[str] = []
+
+    def room(source: str, **_: object) -> Outcome:
+        ran.append(source)
+        return Outcome(kind="passed", detail="")
+
+    def answer(task: Task, samples: Sequence[int]) -> list[answers.Answer]:
+        return [answers.Answer(text=f"    x = {n % 2}") for n in samples]
+
+    counted_room = replace(bench("passed"), room=room)
+    two = answers.Answerer(name="two", identity={}, answer=answer)
+    with open_ledger(tmp_path / "out.jsonl", wait=False) as ledger:
+        rows = list(grade(tasks, two, counted_room, ledger, 6))
+    assert len(ran) == len(set(ran)) == 4
+    assert sorted((row["task"], row["sample"]) for row in rows) == sorted(
+        (task.task_id, n) for task in tasks for n in range(6)
+    )
 
 
 def test_a_room_that_runs_nothing_measures_nothing(data: Path, tmp_path: Path) -> None:

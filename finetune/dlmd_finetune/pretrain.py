@@ -322,6 +322,20 @@ def export(run: Run) -> None:
     (folder / "tokenizer.json").write_bytes(vocabulary.read_bytes())
 
 
+def account(run: Run, held_out: float) -> None:
+    """What a model card has to say of a run, beside its log and its corpus' tally."""
+    told = {
+        "config": asdict(run.config),
+        "tokens": run.tokens,
+        "steps": run.step,
+        "seconds": run.seconds,
+        "held_out": held_out,
+    }
+    (run.config.out / "run.json").write_text(
+        json.dumps(told, indent=1, default=str) + "\n"
+    )
+
+
 def log_from(file: Path, step: int) -> TextIO:
     """The log up to that step, open for more: a kill may have left later steps in it, which
     come again, and half a line."""
@@ -354,7 +368,7 @@ def pretrain(config: PretrainConfig) -> Path:
     held_out = CanvasMaker(
         maker.corpus, maker.tokenizer, maker.ids, held_out=True, mix=config.mix
     )
-    print(
-        f"held-out {config.objective} loss: {held_out_loss(model, held_out):.3f} nats"
-    )
+    loss = held_out_loss(model, held_out)
+    account(run, loss)
+    print(f"held-out {config.objective} loss: {loss:.3f} nats")
     return config.out / "model"

@@ -34,6 +34,15 @@ def eval_mbpp(context: typer.Context) -> None:
     _evaluate(context, "mbpp")
 
 
+@evaluations.command("repo", **PASS_ON)
+def eval_repo(context: typer.Context) -> None:
+    """Fill holes of a repository and compare, or let its own tests judge."""
+    from dlmd_finetune.repository import RepositoryConfig
+    from dlmd_finetune.repository import main as measure
+
+    run_with_flags(measure, RepositoryConfig, context, positional="repo")
+
+
 @evaluations.command("order", **PASS_ON)
 def eval_order(context: typer.Context) -> None:
     """Say how temperature changes the order in which holes are filled."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dlmd.model import Dream
 
 SAMPLED_BYTES = 2**20
-BATCH = 8  # samples of one task that are decoded together
+BATCH = 32  # samples of one task that are decoded together
 LONG = 256  # masks of a hole that is a body or a module
 
 

@@ -1,7 +1,8 @@
 """Answers to outcomes: each program run in a room, each result put in the ledger once.
 
-A task may be answered several times; each of these samples has its own row. The model answers on this thread while programs run on a few others, which only wait
-for processes. A fault of the room is tried again and then left out of the ledger, so
+A task may be answered several times; each of these samples has its own row, but programs that
+are alike run once. The model answers on this thread while programs run on a few others, which
+only wait for processes. A fault of the room is tried again and then left out of the ledger, so
 that it is no score and a later run tries it once more. Must not know models or scores.
 """
 
@@ -68,15 +69,20 @@ def grade(
         if unknown:
             missing.append((task, unknown))
     pool = ThreadPoolExecutor(bench.workers)
-    pending: dict[Future[Outcome], Row] = {}
+    pending: dict[Future[Outcome], list[Row]] = {}
+    begun: dict[tuple[str, str], Future[Outcome]] = {}  # of the task at hand
     try:
         for task, keys in missing:
+            begun.clear()
             answers = answerer.answer(task, list(keys))
             for (n, key), answer in zip(keys.items(), answers, strict=True):
                 source = answerer.program(task, counted(task, answer.text))
-                future = pool.submit(bench.run, source, task.checks)
+                alike = (source, task.checks)
+                if alike not in begun:
+                    begun[alike] = pool.submit(bench.run, *alike)
                 about = {"key": key, "task": task.task_id, "sample": n}
-                pending[future] = about | asdict(answer)
+                row = about | asdict(answer)
+                pending.setdefault(begun[alike], []).append(row)
                 yield from _settle(pending, ledger, leave=2 * bench.workers)
         yield from _settle(pending, ledger, leave=0)
     finally:
@@ -84,7 +90,7 @@ def grade(
 
 
 def _settle(
-    pending: dict[Future[Outcome], Row], ledger: Ledger, *, leave: int
+    pending: dict[Future[Outcome], list[Row]], ledger: Ledger, *, leave: int
 ) -> Iterator[Row]:
     while pending:
         timeout = None if len(pending) > leave else 0
@@ -93,7 +99,8 @@ def _settle(
             return
         for future in done:
             outcome = future.result()
-            row = pending.pop(future) | asdict(outcome)
-            if outcome.kind != "infrastructure":
-                ledger.add(row)
-            yield row
+            for about in pending.pop(future):
+                row = about | asdict(outcome)
+                if outcome.kind != "infrastructure":
+                    ledger.add(row)
+                yield row

@@ -2,7 +2,9 @@
 
 The curves of DiffuCoder (arXiv 2506.20639, section 4): AR-ness, diversity of orders and of
 texts, and pass@k, against temperature; and heat maps of when each part of a hole is filled.
-Each temperature is one run of the ruler, kept and resumed as such. Must not decode.
+Each temperature is one run of the ruler, kept and resumed as such. The samples of a task are
+rows of one batch, and programs that are alike run once: that is what makes thousands of
+samples affordable on a CPU. Must not decode.
 """
 
 import json
@@ -27,6 +29,10 @@ class OrderConfig(EvalConfig):
     temperature: float = field(default=1.0, metadata={"no_flag": True})
     temperatures: str = field(
         default="0.2,0.5,0.8,1.0,1.2,1.5", metadata={"help": "The temperatures to try."}
+    )
+    # One full forward for all samples of a task, then steps over a window of the hole.
+    mode: str = field(
+        default="quality", metadata={"help": "exact, quality or fast decoding."}
     )
     samples: int = field(default=32, metadata={"help": "Answers to each task."})
     k: str = field(default="1,5,10", metadata={"help": "pass@k for these k."})
