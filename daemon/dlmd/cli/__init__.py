@@ -24,6 +24,7 @@ from dlmd.cli import models  # noqa: F401
 from dlmd.cli import caring  # noqa: F401
 from dlmd.cli import measuring  # noqa: F401
 from dlmd.cli import tuning  # noqa: F401
+from dlmd.cli import counting  # noqa: F401
 # isort: on
 
 __all__ = ["announce", "app", "main", "sentence"]
