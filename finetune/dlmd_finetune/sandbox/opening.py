@@ -39,20 +39,7 @@ def open_room(
     the copy in its place. `test_command` writes JUnit XML to `{junit}`. For `e2b`:
     `shipment` is what a person agreed to send, and `template` an image with the
     repository's dependencies, which has the repository itself at `inside`, if told."""
-    if kind not in KINDS:
-        raise ValueError(
-            f"there is no sandbox named {kind!r}; expected one of: {', '.join(KINDS)}"
-        )
-    if not tree.is_dir():
-        raise ValueError(
-            f"{tree} is no folder; expected a prepared copy of a repository"
-        )
-    if test_command is not None and "{junit}" not in test_command:
-        raise ValueError(
-            f"--test-command {test_command!r} does not say where its JUnit XML goes; put "
-            "{junit} where the path belongs, as in: tox -- --junitxml={junit}"
-        )
-    words = tuple(shlex.split(test_command or ""))
+    words = checked(kind, tree, test_command)
     limits = limits or Limits()
     if kind == "e2b":
         rented = Rented(
@@ -92,6 +79,24 @@ def open_room(
             yield crew
         finally:
             crew.close()
+
+
+def checked(kind: str, tree: Path, test_command: str | None) -> tuple[str, ...]:
+    """The words of the test command, when all of this can be meant."""
+    if kind not in KINDS:
+        raise ValueError(
+            f"there is no sandbox named {kind!r}; expected one of: {', '.join(KINDS)}"
+        )
+    if not tree.is_dir():
+        raise ValueError(
+            f"{tree} is no folder; expected a prepared copy of a repository"
+        )
+    if test_command is not None and "{junit}" not in test_command:
+        raise ValueError(
+            f"--test-command {test_command!r} does not say where its JUnit XML goes; put "
+            "{junit} where the path belongs, as in: tox -- --junitxml={junit}"
+        )
+    return tuple(shlex.split(test_command or ""))
 
 
 def agreed(tree: Path, shipment: Shipment | None) -> Shipment:
