@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What `make e2e` runs: real editors and a real sshd, driven by tests/e2e.
+# What `make e2e` runs: real editors and a real sshd, driven by tests/e2e. Screens that are
+# worth a look are kept in .e2e/shots.
 #
 # As root on a machine with apt it installs the Debian packages it needs and unpacks
 # Neovim 0.10.4, our floor, into .e2e/ (kept between runs). Elsewhere, name one:
@@ -46,6 +47,11 @@ if ! CHROMIUM=$(command -v chromium || command -v google-chrome) && [ "$(id -u)"
   CHROMIUM=$(command -v chromium) || echo "e2e: no Chromium to be had: the page is not tried"
 fi
 export CHROMIUM
+
+# Emacs with Eglot, for editors that have no inline completion.
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && ! command -v emacs >/dev/null; then
+  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends emacs-nox elpa-eglot >/dev/null || echo "e2e: no Emacs to be had: Eglot is not tried"
+fi
 
 newest=
 if [ -z "${NVIM:-}" ]; then
