@@ -38,6 +38,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const tell = bar.tell.bind(bar);
   const server: Server = new Server(log, tell, heard, {
     ...suggestions.middleware,
+    handleWorkDoneProgress: () => undefined, // our own item of the status bar says it, with the model
     workspace: { configuration: async (params, token, next) => (await toServer(next(params, token))) as never },
   });
   const commands = new Commands(server, tell, () => void menu.menu(bar.state));

@@ -50,7 +50,7 @@ export class Suggestions implements vscode.Disposable {
       return answer;
     },
     executeCommand: (command, args, next) => {
-      if (command === "dlmd.accepted") this.accepted();
+      if (command === "dlmd.accepted") this.accepted(args[0] as Parts | undefined);
       return next(command, args);
     },
   };
@@ -117,8 +117,10 @@ export class Suggestions implements vscode.Disposable {
     if (document.offsetAt(event.selections[0]?.active ?? new vscode.Position(0, 0)) !== shown.offset) this.reject();
   }
 
-  private accepted(): void {
+  private accepted(parts: Parts | undefined): void {
     this.shown = undefined;
+    const editor = vscode.window.activeTextEditor;
+    if (editor && this.latest && this.latest.parts.id === parts?.id) behindAstral(editor, this.latest);
     void vscode.commands.executeCommand("setContext", "dlmd.accepted", true);
   }
 
@@ -126,6 +128,18 @@ export class Suggestions implements vscode.Disposable {
     if (this.shown && this.shown.text !== "") this.send("dlmd.rejected", { id: this.shown.id });
     this.shown = undefined;
   }
+}
+
+/**
+ * VS Code counts characters beyond the 16-bit ones as one when it puts the cursor behind an
+ * accepted item, where its columns count two (seen in 1.100): the cursor ends up too far left.
+ */
+function behindAstral(editor: vscode.TextEditor, latest: Latest): void {
+  const { document, position, text } = latest;
+  if (editor.document !== document || !/[\ud800-\udfff]/.test(text)) return;
+  const end = document.positionAt(document.offsetAt(position) + insertedLength(document, text));
+  const stands = document.getText(new vscode.Range(position, end)).replaceAll("\r\n", "\n");
+  if (stands === text.replaceAll("\r\n", "\n")) editor.selection = new vscode.Selection(end, end);
 }
 
 /** What a text is long once it stands in the document, whose line ends may be others. */
