@@ -232,7 +232,7 @@ def baseline(
         watch.say(f"baseline: {level}")
         began = time.monotonic()
         found = measure.measure_all(
-            policy.writer, judge, tasks, Draw(temperature=1.0), LOOKS, seed=(config.seed, "look")
+            policy.writer, judge, tasks, Draw(temperature=1.0, top_p=0.95), LOOKS, seed=(config.seed, "look")
         )  # fmt: skip
         rate = measure.pass_rate(found)
         seconds = (time.monotonic() - began) / len(tasks)

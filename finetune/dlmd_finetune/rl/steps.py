@@ -37,7 +37,9 @@ class Plan:
     steps: int = 300
     tasks: int = 8  # of each step
     group: int = 8  # rollouts of each task
-    draw: Draw = field(default_factory=lambda: Draw(temperature=1.0, explore=True))
+    draw: Draw = field(
+        default_factory=lambda: Draw(temperature=1.0, top_p=0.95, explore=True)
+    )
     judge_draw: Draw = field(default_factory=lambda: Draw(temperature=0.2))
     learning: Learning = field(default_factory=Learning)
     seed: int = 0
