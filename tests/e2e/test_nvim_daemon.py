@@ -74,15 +74,15 @@ def test_a_daemon_that_hangs_is_never_in_the_way(room: Room) -> None:
         editor.type("<CR>x = ")
         editor.wait_lua(f"return {_forwards(room)} > {before + 2}")
         room.freeze_daemon()  # in the middle of a request
-        typed = "a * c  # " + "and so on " * 6
+        typed = "a * c" + " + a" * 12
         editor.type(typed)
         assert editor.lines() == ["return ", "x = " + typed]  # at once, all of it
-        editor.type("<CR><C-u>raise ")
+        editor.type("<Esc>oraise ")
         editor.wait(lambda: "hanging" in editor.screen.lines()[-2], "the status")
         editor.keep_shot("hanging")
         assert editor.ghost_marks() == []
         editor.assert_quiet()
-        editor.type("<CR><C-u>return b")
+        editor.type("<Esc>oreturn b")
         room.thaw_daemon()
         editor.wait(lambda: "fake" in editor.screen.lines()[-2], "it to recover")
         editor.lua("require('dlmd').suggest()")
