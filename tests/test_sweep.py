@@ -42,6 +42,20 @@ def test_figures_of_known_answers(data: Path) -> None:
     assert found["calibration error"] == pytest.approx(0.025)
 
 
+def test_figures_do_not_depend_on_which_program_ended_first(data: Path) -> None:
+    tasks = read_tasks(data, "infilling")[:4]
+    rows = [
+        {"task": task.task_id, "sample": n, "text": f"{n}", "order": [n, 1 - n]}
+        | {"kind": "passed" if n == m % 2 else "failed", "certainty": [0.5, 0.25 * m]}
+        | {"tokens": 2, "forwards": 2 + m}
+        for m, task in enumerate(tasks)
+        for n in (0, 1)
+    ]
+    assert analysed(tasks, rows, [1], seed=0) == analysed(
+        tasks, rows[::-1], [1], seed=0
+    )
+
+
 @pytest.mark.slow
 def test_the_command(
     tmp_path: Path,

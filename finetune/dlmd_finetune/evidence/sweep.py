@@ -93,6 +93,8 @@ def analysed(
     from dlmd_finetune.evidence.statistics import mean_interval, pass_at_k
 
     known = {task.task_id: task for task in tasks}
+    # Not in the order in which programs happened to end: bootstrap draws by position.
+    rows = sorted(rows, key=lambda row: (row["task"], row.get("sample", 0)))
     of_task: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         of_task[row["task"]].append(row)
