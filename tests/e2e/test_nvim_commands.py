@@ -249,7 +249,7 @@ if people < 1:
     whole = total * (1 + tip)
     return math.ceil(100 * whole / people) / 100"""
 OWN_LOOK = """lua for _, name in ipairs({ "Ghost", "Mask", "Note", "Settled", "Fresh", "Rest" }) \
-do vim.cmd.highlight("clear Dlmd" .. name) end"""
+do vim.cmd.highlight("clear Dlmd" .. name) end vim.o.laststatus = 0"""
 
 
 def test_in_the_colours_that_it_has_by_itself(room: Room) -> None:

@@ -93,7 +93,9 @@ end
 
 -- The first line at a column, the others below its row.
 function H.mark(buffer, row, column, how, lines)
-  local mark = { virt_text_pos = how, hl_mode = "combine", virt_text = lines[1] }
+  -- What is covered lends its colours to nothing; what is put between keeps those of its line.
+  local mode = how == "overlay" and "replace" or "combine"
+  local mark = { virt_text_pos = how, hl_mode = mode, virt_text = lines[1] }
   if #lines > 1 then
     mark.virt_lines = vim.list_slice(lines, 2)
   end
