@@ -198,7 +198,6 @@ def overdue(*_):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "dlmd: ")
     if JOB.get("cover") and COVER is None:
         begin_to_cover()
 
@@ -211,8 +210,6 @@ def pytest_collectreport(report):
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     tell(collected=[item.nodeid for item in items])
-    if JOB.get("only_collect"):
-        items[:] = []
     wanted = JOB.get("select")
     if wanted is not None:
         wanted = set(wanted)
