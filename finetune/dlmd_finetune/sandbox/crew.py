@@ -30,6 +30,7 @@ from dlmd_finetune.sandbox.verdict import Reading
 
 TRIES = 2
 GRACE_S = 15.0  # for a worker to clear up after a candidate, before we do without it
+STARTING_S = 20.0  # cold, a candidate's time has to hold Python's start and all imports
 TOTAL = 2  # times the memory of one process, for all of them together
 GUARDED = frozenset({"gc", "sys", "ctypes", "exec", "compile", "code", "open", "os"})
 
@@ -169,9 +170,7 @@ class Crew:
         before = None if self.guarded else prepare.state_of(slot.folder)
         memory = self.setting.limits.memory_mb * TOTAL
         try:
-            reply = worker.ask(
-                self._request(slot, one), one.candidate.timeout_s + GRACE_S, memory
-            )
+            reply = worker.ask(self._request(slot, one), one.seconds + GRACE_S, memory)
         except Dead as error:
             self._dismiss(slot)
             raise Lost(str(error)) from None
@@ -197,7 +196,7 @@ class Crew:
             "end": one.change.after[1],
             "allowed": sorted(one.change.used & GUARDED),
             "node_ids": one.candidate.node_ids,
-            "timeout_s": one.candidate.timeout_s,
+            "timeout_s": one.seconds,
             "command": [w.replace("{junit}", junit) for w in self.setting.command],
             "junit": junit,
         }
@@ -276,6 +275,10 @@ class Try:
     change: Change
     data: bytes
     cold: bool
+
+    @property
+    def seconds(self) -> float:
+        return self.candidate.timeout_s + (STARTING_S if self.cold else 0)
 
     def as_cold(self) -> "Try":
         return Try(self.candidate, self.change, self.data, True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dlmd_finetune.sandbox import prepare, verdict
-from dlmd_finetune.sandbox.crew import GUARDED, listed, read_source
+from dlmd_finetune.sandbox.crew import GUARDED, STARTING_S, listed, read_source
 from dlmd_finetune.sandbox.policy import Change, judge
 from dlmd_finetune.sandbox.room import (
     Candidate,
@@ -264,10 +264,11 @@ class Cloud:
                 "memory_mb": limits.memory_mb,
                 "file_mb": limits.file_mb,
             },
-            "requests": [self._request(job, f"{scratch}/junit.xml") for job in jobs],
+            "requests": [self._request(job, cold) for job in jobs],
         }
 
-    def _request(self, job: Job, junit: str) -> dict[str, Any]:
+    def _request(self, job: Job, cold: bool) -> dict[str, Any]:
+        junit = f"{self.base}/tmp/junit.xml"
         return {
             "path": job.candidate.path,
             "text": job.text,
@@ -278,7 +279,7 @@ class Cloud:
             "end": job.change.after[1],
             "allowed": sorted(job.change.used & GUARDED),
             "node_ids": job.candidate.node_ids,
-            "timeout_s": job.candidate.timeout_s,
+            "timeout_s": job.candidate.timeout_s + (STARTING_S if cold else 0),
             "command": [w.replace("{junit}", junit) for w in self.rented.command],
             "junit": junit,
         }

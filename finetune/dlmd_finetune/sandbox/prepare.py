@@ -100,13 +100,15 @@ def own_folder() -> Iterator[Path]:
     with suppress(OSError):
         clear_left_over(Path(tempfile.gettempdir()))
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = os.open(folder / "lock.new", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
     try:
-        lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
+        os.rename(folder / "lock.new", folder / "lock")  # never seen without its owner
         os.chmod(folder, 0o711)  # another uid must reach the copies that it runs in
         yield folder
     finally:
         remove(folder)
+        os.close(lock)
 
 
 def clear_left_over(parent: Path) -> None:
