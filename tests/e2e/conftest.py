@@ -10,13 +10,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.room import Room
+from tests.e2e.vscode_desk import Desk
 
 collect_ignore_glob = [] if os.environ.get("NVIM") else ["test_nvim_*.py"]
+FOR_VSCODE = ("NODE", "CODE_SERVER", "VSIX", "CHROMIUM")
 
 
 @pytest.fixture
@@ -28,6 +31,16 @@ def room() -> Iterator[Room]:
 def shared_room() -> Iterator[Room]:
     """For tests that leave the daemon alone: it starts once for all of them."""
     yield from _room()
+
+
+@pytest.fixture(scope="session")
+def desk() -> Iterator[Desk]:
+    """VS Code with one window, and a daemon with a fake model. It starts once for all."""
+    missing = [name for name in FOR_VSCODE if not os.environ.get(name)]
+    if missing:
+        pytest.skip(f"no {missing[0]} was named, so VS Code cannot be driven")
+    with contextmanager(_room)() as room, Desk(room) as desk:
+        yield desk
 
 
 def _room() -> Iterator[Room]:

