@@ -34,6 +34,13 @@ class OrderConfig(EvalConfig):
     mode: str = field(
         default="quality", metadata={"help": "exact, quality or fast decoding."}
     )
+    # A length found beforehand is one for all samples, and short: no order to speak of.
+    length: str = field(
+        default="24",
+        metadata={
+            "help": "Masks of a hole, which padding labels may leave empty; or auto, oracle."
+        },
+    )
     samples: int = field(default=32, metadata={"help": "Answers to each task."})
     k: str = field(default="1,5,10", metadata={"help": "pass@k for these k."})
     limit: int | None = field(
