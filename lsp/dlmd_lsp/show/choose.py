@@ -83,6 +83,9 @@ def left(offered: Offer, document: Document, offset: int) -> list[Rest]:
 
 
 def _whole(document: Document, offset: int, insert: str) -> str:
+    if document.language.name == "python":
+        # Python reads statements, and a window may end in the middle of one.
+        return without_breaking(document.source, offset, insert, document.tree)
     window = document.window(offset)
     text, at = window.text(document.source), offset - window.start
     return without_breaking(text, at, insert, window.tree)
