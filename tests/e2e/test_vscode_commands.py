@@ -92,15 +92,16 @@ def test_escape_cancels_and_the_device_rests(slow: Desk) -> None:
 
 def test_the_heat_map_colours_by_confidence(slow: Desk) -> None:
     window = slow.window
+    slow.serve(TABLE, delay_ms=400)  # the setting takes a moment to be written
     slow.edit("heat.py", MEAN + b"pass" + REST, 3)
     window.command("dlmd: Show or Hide the Heat Map of Confidence")
     window.press("Alt+Shift+Backslash")
-    until(lambda: "return" in window.drawing(), "settled tokens", window)
     until(lambda: window.heated() > 0, "coloured tokens", window)
     window.shoot("heat")
     window.press("Escape")
     until(lambda: not window.drawing(), "the drawing to go", window)
     window.command("dlmd: Show or Hide the Heat Map of Confidence")
+    slow.serve(TABLE, delay_ms=150)
 
 
 def test_typing_while_it_settles_wins(slow: Desk) -> None:
