@@ -38,7 +38,7 @@ async def test_the_newest_cancels_the_older_of_its_kind_and_document() -> None:
         )
         await began.wait()
         assert await session.newest("inline", "b", at_once("other file")) is not None
-        assert await session.newest("function", "a", at_once("kind")) is not None
+        assert await session.newest("command", "a", at_once("kind")) is not None
         assert ended == []
         assert await session.newest("inline", "a", at_once("new")) == "new"
         assert await older is None

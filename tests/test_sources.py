@@ -30,7 +30,14 @@ def test_tests_are_never_learnt_from(tmp_path: Path) -> None:
         "test_e.py",
         "f_test.py",
     ]
-    names += ["conftest.py", "setup.py", "test.py", "docs/conf.py", "contest.py", "latest/g.py"]
+    names += [
+        "conftest.py",
+        "setup.py",
+        "test.py",
+        "docs/conf.py",
+        "contest.py",
+        "latest/g.py",
+    ]
     repo = repository(tmp_path, dict.fromkeys(names, BODY), history=False)
     found = sources.read(repo, [])
     assert {*found.texts} == {"a.py", "pkg/b.py", "contest.py", "latest/g.py"}
