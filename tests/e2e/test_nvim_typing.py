@@ -194,5 +194,5 @@ def test_a_missing_program_is_said_once(room: Room) -> None:
         editor.type("ireturn <Esc>")
         editor.type("areturn <Esc>")
         assert editor.messages() == (
-            "(dlmd) no program `dlmd-is-not-here` on PATH; install it with: pipx install dlmd"
+            "(dlmd) no program `dlmd-is-not-here` on PATH; in a clone of dlmd type: pipx install ."
         )

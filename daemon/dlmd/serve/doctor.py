@@ -76,7 +76,7 @@ def platform(name: str, python: tuple[int, int]) -> Finding:
             grade="fault" if python < (3, 11) else "warning",
             seen=f"Python {version}, expected 3.11 to 3.13",
             fix="make the environment with another Python, as in "
-            "`pipx install --python python3.12 dlmd`",
+            "`pipx install --python python3.12 .` in a clone of dlmd",
         )
     return Finding(name="platform", grade="ok", seen=f"{name}, Python {version}")
 

@@ -81,18 +81,19 @@ def settled(pieces: Sequence[str | int]) -> str:
     """What is worth keeping of an unfinished fill: whole lines without a mask, and what
     stands before the first mask."""
     kept: list[str] = []
-    line, whole = "", True
+    line, whole, gaps = "", True, False
     for piece in pieces:
         if isinstance(piece, int):
             # Further down, a line with a gap in it is not a line.
-            whole = False
+            line = line if whole and not gaps else ""
+            whole, gaps = False, True
             continue
         first, *others = piece.split("\n")
         line += first if whole else ""
         for other in others:
-            if whole:
+            if whole or line.strip():
                 kept.append(line)
             line, whole = other, True
-    if whole or not kept:
+    if whole or line.strip():
         kept.append(line)
     return "\n".join(kept)

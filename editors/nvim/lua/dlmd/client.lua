@@ -18,7 +18,7 @@ local H = {
 }
 
 --- The exact command that brings the missing program.
-M.install = "pipx install dlmd"
+M.install = "pipx install ."
 
 --- Start or reuse the server for a buffer; nothing happens for other buffers.
 ---@param buffer integer
@@ -259,7 +259,7 @@ end
 function H.say_missing(program)
   if not H.told_missing then
     H.told_missing = true
-    require("dlmd.say").warn(("no program `%s` on PATH; install it with: %s"):format(program, M.install))
+    require("dlmd.say").warn(("no program `%s` on PATH; in a clone of dlmd type: %s"):format(program, M.install))
   end
 end
 

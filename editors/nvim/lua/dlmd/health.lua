@@ -41,7 +41,7 @@ end
 
 function H.program(program)
   if vim.fn.executable(program) == 0 then
-    vim.health.error(("no program `%s` on PATH"):format(program), { client.install })
+    vim.health.error(("no program `%s` on PATH"):format(program), { "in a clone of dlmd type: " .. client.install })
     return false
   end
   vim.health.ok(("program %s"):format(vim.fn.exepath(program)))

@@ -15,7 +15,7 @@ function M.line()
   if not config then
     return 'dlmd is not set up; call require("dlmd").setup({})'
   elseif vim.fn.executable(config.cmd[1]) == 0 then
-    return ("no program `%s` on PATH; install it with: %s"):format(config.cmd[1], client.install)
+    return ("no program `%s` on PATH; in a clone of dlmd type: %s"):format(config.cmd[1], client.install)
   elseif report.given_up then
     return ("the language server failed too often: %s; see %s"):format(report.problem, require("vim.lsp.log").get_filename())
   elseif not client.of(buffer) then
