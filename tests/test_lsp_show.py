@@ -2,6 +2,7 @@
 
 import ast
 import warnings
+from dataclasses import replace
 
 import pytest
 from dlmd_lsp.context import Ask, Budget, insertion, plan
@@ -50,6 +51,12 @@ def offer(text: str, marked: str) -> Offer:
 def rest(found: Offer, marked: str) -> list[str]:
     before, after = marked.split("|")
     return [text for text, _ in found.rest(before + after, len(before))]
+
+
+def test_nothing_is_left_where_a_pinned_slip_was_deleted_again() -> None:
+    found = replace(offer("zshow(a)", "x = |\n"), pinned="z")
+    assert rest(found, "x = z|\n") == ["show(a)"]
+    assert rest(found, "x = |\n") == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ reason code and at most a line in the log. Must not know how the daemon is reach
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from dlmd.wire.protocol import hole
 from lsprotocol import types
@@ -125,6 +126,7 @@ async def landed(
         flight.id, flight.place, flight.ask, answer, text, options, manual
     )
     if isinstance(offer, Offer):
+        offer = replace(offer, pinned=flight.typed)
         session.about(uri).offer = offer
         return offer
     session.because(uri, offer)

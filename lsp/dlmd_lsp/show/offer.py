@@ -46,6 +46,7 @@ class Offer:
     texts: tuple[str, ...]  # surest first
     sure: tuple[tuple[float, ...], ...]  # of each, letter by letter
     manual: bool
+    pinned: str = ""  # typed before it came; without that it would never have been made
 
     def rest(self, text: str, offset: int) -> list[tuple[str, tuple[float, ...]]]:
         """What is left of each candidate that begins with what was typed."""
@@ -53,6 +54,8 @@ class Offer:
         if between is None:
             return []
         typed, closed = between
+        if not typed.startswith(self.pinned):
+            return []
         found = []
         for offered, sure in zip(self.texts, self.sure, strict=True):
             left = offered[len(typed) :] if offered.startswith(typed) else ""
