@@ -279,13 +279,14 @@ async def real(runs: int, seed: int) -> tuple[Counter[str], list[str]]:
             "DLMD_STATE_DIR": folder,
         }
         with daemon(Path(folder), argv=argv):
-            link = a_link(Link)
-            client = await link.client(explicit=True)
-            while client.status.phase == "loading":
-                await asyncio.sleep(0.1)
             for number, place in enumerate(places(random.Random(seed), runs)):
+                # A person's editor has a connection of its own, and its own ids on it.
+                link = a_link(Link)
+                client = await link.client(explicit=True)
+                while client.status.phase == "loading":
+                    await asyncio.sleep(0.1)
                 faults += await run(number, place, link, None, counts, 0.5)
-            await link.close()
+                await link.close()
     return counts, faults
 
 
