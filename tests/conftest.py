@@ -12,6 +12,7 @@ import pytest_asyncio
 if TYPE_CHECKING:
     from tests.fakes.hub import Hub
     from tests.fakes.inside import Inside
+    from tests.lsp_rig import Daemon
 
 # A runner started in the background ignores Ctrl-C, and so would every process of a test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,3 +53,30 @@ def hub(models: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Hub]":
     with serving(Hub(files=release())) as served:
         monkeypatch.setenv("HF_ENDPOINT", served.url)
         yield served
+
+
+# ---- a daemon whose fake model knows the `FILLS` of the test's module ----
+
+SLOW_MS = 100  # for each forward
+
+
+@pytest.fixture(scope="module")
+def quick(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> "Iterator[Path]":
+    from tests.lsp_rig import daemon
+
+    folder = tmp_path_factory.mktemp("quick") / "run time"
+    with daemon(folder, request.module.FILLS):
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def slow(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> "Iterator[tuple[Path, Daemon]]":
+    from tests.lsp_rig import daemon
+
+    folder = tmp_path_factory.mktemp("slow") / "r"
+    with daemon(folder, request.module.FILLS, SLOW_MS) as process:
+        yield folder, process

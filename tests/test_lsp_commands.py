@@ -1,6 +1,5 @@
 """The commands that write, over stdio: holes, rewriting, repair, stopping, other lengths."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from dlmd.wire.protocol import Infill
 from lsprotocol import types
 
 from tests.fakes.recorder import recording
-from tests.lsp_rig import Daemon, daemon, editing
+from tests.lsp_rig import Daemon, editing
 
 pytestmark = pytest.mark.slow
 
@@ -27,20 +26,6 @@ FILLS = {
     "add(a) {\n  ": "return a + 1;",
     "int add(int a) {\n    ": "return a + 1;",
 }
-
-
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("quick") / "r"
-    with daemon(folder, FILLS):
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Daemon]]:
-    folder = tmp_path_factory.mktemp("slow") / "r"
-    with daemon(folder, FILLS, 100) as process:
-        yield folder, process
 
 
 def place(at: types.Position) -> dict[str, int]:

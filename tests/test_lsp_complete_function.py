@@ -1,13 +1,12 @@
 """The command dlmd.completeFunction over stdio: one edit, progress, and every way to refuse."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lsprotocol import types
 
-from tests.lsp_rig import CAPABILITIES, Daemon, Editor, daemon, editing
+from tests.lsp_rig import CAPABILITIES, Daemon, Editor, editing
 
 pytestmark = pytest.mark.slow
 
@@ -22,20 +21,6 @@ FILLS = {
 }
 SHOW = 'def show(b):\n    """Show b."""\n    |\n\n\ndef after():\n    pass\n'
 LONG_ONE = 'def long():\n    """Take long."""\n    |\n'
-
-
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("quick") / "r"
-    with daemon(folder, FILLS):
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Daemon]]:
-    folder = tmp_path_factory.mktemp("slow") / "r"
-    with daemon(folder, FILLS, 100) as process:
-        yield folder, process
 
 
 async def test_the_body_is_filled_by_one_edit(quick: Path) -> None:

@@ -1,12 +1,11 @@
 """dlmd_lsp.inline over stdio: what is answered, and that nothing outlives its request."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lsprotocol import types
 
-from tests.lsp_rig import Daemon, daemon, editing
+from tests.lsp_rig import Daemon, editing
 
 pytestmark = pytest.mark.slow
 
@@ -23,21 +22,6 @@ FILLS = {
     "long = ": LONG,
     "nothing = ": "\n\n",
 }
-SLOW_MS = 100
-
-
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("quick") / "run time"
-    with daemon(folder, FILLS):
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Daemon]]:
-    folder = tmp_path_factory.mktemp("slow") / "r"
-    with daemon(folder, FILLS, SLOW_MS) as process:
-        yield folder, process
 
 
 async def test_the_item(quick: Path) -> None:

@@ -4,13 +4,12 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lsprotocol import types
 
-from tests.lsp_rig import CAPABILITIES, ROOT, daemon, editing
+from tests.lsp_rig import CAPABILITIES, ROOT, editing
 
 pytestmark = pytest.mark.slow
 
@@ -19,13 +18,6 @@ FILLS = {
     "# é漢😀e\u0301\nz = '漢😀e\u0301' + ": "'😀'",
     "last = ": "'end'",
 }
-
-
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("quick") / "run time"
-    with daemon(folder, FILLS):
-        yield folder
 
 
 async def test_it_says_what_it_can(quick: Path) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from dlmd_lsp.ask.reasons import REASONS, SENTENCES
 from lsprotocol import types
 
 from tests.fakes.recorder import recording
-from tests.lsp_rig import CAPABILITIES, Daemon, Editor, daemon, editing
+from tests.lsp_rig import CAPABILITIES, Daemon, Editor, editing
 
 pytestmark = pytest.mark.slow
 
@@ -27,21 +26,6 @@ FILLS = {
     "x := ": "1 + 2",
     "x = ": "[1, 2]",
 }
-SLOW_MS = 100
-
-
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("quick") / "r"
-    with daemon(folder, FILLS):
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Daemon]]:
-    folder = tmp_path_factory.mktemp("slow") / "r"
-    with daemon(folder, FILLS, SLOW_MS) as process:
-        yield folder, process
 
 
 async def code(editor: Editor, at: types.Position | None = None) -> str | None:
