@@ -210,8 +210,8 @@ def argument(old: str | None, *new: str) -> Weaken:
     return weaken
 
 
-def living(word: str) -> list[int]:
-    """Processes with this in their command line."""
+def living(*words: str) -> list[int]:
+    """Processes with all of these in their command line."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -219,7 +219,7 @@ def living(word: str) -> list[int]:
                 line = (entry / "cmdline").read_bytes()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if word.encode() in line:
+            if all(word.encode() in line for word in words):
                 found.append(int(entry.name))
     return found
 

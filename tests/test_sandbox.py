@@ -208,16 +208,7 @@ def own_warden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def started_by(warden: Path) -> list[int]:
     """Living processes with the warden in their command line, detached ones as well."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if str(warden).encode() in line and b"-B" in line:
-                found.append(int(entry.name))
-    return found
+    return rig.living(str(warden), "-B")
 
 
 @linux_only
