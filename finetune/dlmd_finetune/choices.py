@@ -130,9 +130,11 @@ class TuneConfig:
 
     @property
     def run_folder(self) -> Path:
-        """Of this run: the same choices go on where it stopped."""
+        """Of this run: the same choices on the same tasks go on where it stopped."""
         free = ("dry_run", "trust", "activate", "rollback", "budget", "out", "repo")
         kept = {name: value for name, value in told(self).items() if name not in free}
+        key = self.folder / "tasks.key"  # of the state of the repository that was mined
+        kept["state"] = key.read_text() if key.exists() else ""
         mark = hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:8]
         return self.folder / f"run-{mark}"
 

@@ -59,14 +59,19 @@ def judged(
         found[name] = judged_one(policy, judge, tasks, samples, seed)
     after = foreign.look(policy)
     policy.wear(tuned)
-    clusters = [task.path for task in tasks]
+    # A task whose fills the room could not judge, of whichever model, says nothing.
+    sound = [
+        n for n in range(len(tasks)) if all(m["passed"][n] for m in found.values())
+    ]
+    if len(sound) < len(tasks):
+        say(f"{len(tasks) - len(sound)} of them could not be judged and are left out")
+    clusters = [tasks[n].path for n in sound]
+    shares = {name: [m["shares"][n] for n in sound] for name, m in found.items()}
     pairs = {"tuned": (BASE, TUNED)}
     if WARM in found:
         pairs |= {"warm": (BASE, WARM), "beyond_warm": (WARM, TUNED)}
     verdicts = {
-        name: gate.verdict(
-            found[a]["shares"], found[b]["shares"], clusters, seed=seed, looks=looks
-        )
+        name: gate.verdict(shares[a], shares[b], clusters, seed=seed, looks=looks)
         for name, (a, b) in pairs.items()
     }
     nats, passes = foreign.intervals(after, seed)

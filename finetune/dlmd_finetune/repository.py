@@ -109,7 +109,8 @@ def measure(config: RepositoryConfig) -> dict[str, Any]:
     mined = None if config.tasks is None else load(tasks_file(config.tasks))
     asked = lines_of(config) if mined is None else tested(mined, config)
     answerer = _answerer(config)
-    identity = [answerer.identity, str(config.repo.resolve()), mined is not None]
+    tests = mined and {t.id: [*t.tests, *t.held_back] for t in mined.of("test")}
+    identity = [answerer.identity, str(config.repo.resolve()), tests, config.sandbox]
     path = config.out or cached(f"{answerer.name}-{key_of(*identity)}.jsonl")
     with open_ledger(path, wait=False) as ledger, judge(mined, config) as judged:
         keys = {t: key_of(asdict(t), *identity) for t in asked}

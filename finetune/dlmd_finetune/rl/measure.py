@@ -87,4 +87,6 @@ def measure_all(
 
 
 def pass_rate(measured: Sequence[Measured]) -> float:
-    return fmean(each.share for each in measured) if measured else 0.0
+    """Of the tasks that were judged: where the room failed for all fills nothing is known."""
+    shares = [each.share for each in measured if each.judged]
+    return fmean(shares) if shares else 0.0

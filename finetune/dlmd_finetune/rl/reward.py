@@ -8,11 +8,10 @@ there counts. Three outcomes: a score, a policy fault (no reward), an infrastruc
 
 import ast
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dlmd_finetune.sandbox.room import (
     Candidate,
@@ -133,11 +132,3 @@ def parses(text: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
-
-
-def as_row(judged: Judged) -> dict[str, Any]:
-    return asdict(judged)
-
-
-def from_row(row: Mapping[str, Any]) -> Judged:
-    return Judged(**row)

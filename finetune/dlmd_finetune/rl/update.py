@@ -91,10 +91,12 @@ def laid(
     taught: Sequence[Taught], how: Learning, pad: int, device: Any
 ) -> Iterator[Rows]:
     """Batches of at most `batch_tokens` positions, short rollouts with short ones."""
-    groups: dict[tuple[int, ...], list[Taught]] = {}
+    groups: dict[tuple[tuple[int, ...], ...], list[Taught]] = {}
     for each in taught:
-        if each.rollout.tokens:  # an empty fill has no token to learn from
-            groups.setdefault(each.rollout.canvas, []).append(each)
+        r = each.rollout
+        if r.tokens:  # an empty fill has no token to learn from
+            # Two holes of one file, both filled as they were, leave the same canvas.
+            groups.setdefault((r.before, r.tokens, r.after), []).append(each)
     ordered = sorted(groups.values(), key=lambda alike: len(alike[0].rollout.canvas))
     batch: list[list[Taught]] = []
     for alike in ordered:
