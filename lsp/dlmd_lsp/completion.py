@@ -48,7 +48,7 @@ async def complete(
         items = None
     text = document.find(editor.workspace, uri)
     line = "" if text is None else text.source[: text.offset(params.position)]
-    word = WORD.search(line)
+    word = WORD.search(line.rpartition("\n")[2])
     typed = word.group() if word else ""
     return types.CompletionList(
         # What is typed next may fit another answer.

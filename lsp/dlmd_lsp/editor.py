@@ -19,8 +19,9 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
-from dlmd_lsp.around.ring import Ring, Seen
+from dlmd_lsp.around.ring import Chunk, Ring, Seen
 from dlmd_lsp.ask.gate import never
+from dlmd_lsp.ask.ignored import is_ignored
 from dlmd_lsp.document import Document, find
 from dlmd_lsp.link import Away
 from dlmd_lsp.session import Session
@@ -56,9 +57,10 @@ class Editor(LanguageServer):
         root = self.workspace.root_path
         return [folder for folder in [*folders, root] if folder]
 
-    def elsewhere(self, uri: str) -> int:
-        """Changes with what is remembered of other documents than this."""
-        return hash(tuple(id(chunk) for chunk in self.ring.others(uri)))
+    def elsewhere(self, uri: str) -> tuple[Chunk, ...]:
+        """What is remembered of other documents than this and may be told today: a rule may
+        have come after the document was seen."""
+        return tuple(c for c in self.ring.others(uri) if not is_ignored(c.path))
 
     def remember(self, text: Document, first: int, last: int, kind: Seen) -> None:
         """Keep lines of a document in mind, unless nothing of it may leave the server."""

@@ -41,6 +41,7 @@ class Flight:
         self.id = editor.session.new_id()
         self.place, self.ask = place, ask
         self.typed = ""
+        self.joins = 0  # who joined last is the one who may leave
         self._manual = False
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._editor, self._uri, self.version = editor, uri, version
@@ -70,6 +71,7 @@ class Flight:
         if typed != self.typed and not typed.startswith(self.typed):
             return False  # something was deleted again; a pin cannot be taken back
         self._stay()
+        self.joins += 1
         self.version, self._position = version, position
         if typed != self.typed:
             self.typed = typed

@@ -110,12 +110,13 @@ async def landed(
 ) -> Offer | None:
     """What a request brought; whoever leaves before leaves it to be joined."""
     session, uri = editor.session, text.uri
+    joins = flight.joins
     try:
         answer = await asyncio.shield(flight.answer)
     except asyncio.CancelledError:
         if flight.answer.cancelled():
             return None  # it failed or was dropped, and said why
-        if flight.version == version:  # else a newer request has joined it
+        if flight.joins == joins:  # else a newer request has joined it
             flight.leave()
         raise
     if text.version != version:

@@ -54,6 +54,8 @@ def gathered(editor: Editor, document: Document, offset: int, ask: Ask) -> Gathe
         return plain
     head = "".join(_as_comment(extra, document.language.comment) for extra in found)
     room = tokens * LETTERS - len(head) - ask.tokens * LETTERS
+    if room < 4 * len(head):
+        return plain  # a hole that large leaves no room for others
     return Gathered(
         before=head + _cropped(ask.before, max(room * 2 // 3, 1)),
         after=ask.after,
@@ -99,7 +101,7 @@ def _selected(
     if tokens < ROOMY:
         return found
     chunks = [
-        (likeness(words(c.text), near), c) for c in editor.ring.others(document.uri)
+        (likeness(words(c.text), near), c) for c in editor.elsewhere(document.uri)
     ]
     for like, chunk in sorted(chunks, key=lambda pair: -pair[0]):
         if like >= LEAST_LIKE and len(chunk.text) < left:

@@ -7,7 +7,6 @@ not know which documents may be remembered at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,9 +57,6 @@ class Ring:
     def others(self, uri: str) -> list[Chunk]:
         """Of other documents than this one, newest first."""
         return [chunk for chunk in self._chunks if chunk.uri != uri]
-
-    def __iter__(self) -> Iterator[Chunk]:
-        return iter(self._chunks)
 
 
 def _overlap(old: Chunk, new: Chunk) -> bool:

@@ -64,8 +64,3 @@ class Offer:
             if left.strip():
                 found.append((left, sure[len(typed) :]))
         return found
-
-    def accepted(self, text: str, offset: int) -> bool:
-        """Whether all of a candidate stands in the document now."""
-        between = self.place.typed(text, offset)
-        return between is not None and between[0] in self.texts

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections.abc import Callable
 
 from dlmd_lsp.syntax.tree import Tree
 
@@ -23,30 +24,35 @@ LARGEST = 40_000
 
 def without_breaking(text: str, offset: int, insert: str, tree: Tree) -> str:
     """As many lines of the insert as keep the file whole; "" when not even one does."""
+    stays_whole = _judge(text, offset, tree)
     lines = insert.split("\n")
     for count in range(len(lines), 0, -1):
         part = "\n".join(lines[:count])
-        if keeps_whole(text, offset, part, tree):
+        if stays_whole is None or stays_whole(part):
             return part
         if len(lines) - count >= 4:
             break
     return ""
 
 
-def keeps_whole(text: str, offset: int, insert: str, tree: Tree) -> bool:
+def _judge(text: str, offset: int, tree: Tree) -> Callable[[str], bool] | None:
+    """What tells of an insert whether it leaves the text whole; None where the text is not
+    whole by itself."""
     if tree.language.name == "python":
         # What looks like a statement at the left edge may be a line of a string; then
         # only all of the text can tell.
-        for start, end in (_statements(text, offset), (0, len(text))):
-            if end - start <= LARGEST and _is_python(text[start:end]):
-                return _is_python(text[start:offset] + insert + text[offset:end])
-        if len(text) <= LARGEST:
-            return True
+        spans = (_statements(text, offset), (0, len(text)))
+        short = [(start, end) for start, end in spans if end - start <= LARGEST]
+        for start, end in short:
+            if _is_python(text[start:end]):
+                before, after = text[start:offset], text[offset:end]
+                return lambda insert: _is_python(before + insert + after)
+        if short:
+            return None
     root = tree.root(text)
     if root is None or root.has_error:
-        return True
-    after = tree.with_edit(text, offset, insert)
-    return not after.has_error
+        return None
+    return lambda insert: not tree.with_edit(text, offset, insert).has_error
 
 
 def is_whole(text: str, tree: Tree) -> bool:

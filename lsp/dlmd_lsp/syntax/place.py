@@ -24,8 +24,6 @@ CLOSERS = re.compile(r"[)\]}>\"'`;:,\s]*(?:#.*|//.*|/\*.*)?")
 class Place:
     inside: Inside
     extent: Extent
-    # Nothing but white space stands before the cursor in its line.
-    line_start: bool
 
 
 def place_of(text: str, offset: int, tree: Tree) -> Place:
@@ -40,7 +38,7 @@ def place_of(text: str, offset: int, tree: Tree) -> Place:
         extent: Extent = "line" if closed else "expression"
     else:
         extent = _open_block(text, start, end, tree.language, before)
-    return Place(inside=inside, extent=extent, line_start=blank)
+    return Place(inside=inside, extent=extent)
 
 
 def _inside(text: str, offset: int, tree: Tree, before: str) -> Inside:
