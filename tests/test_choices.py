@@ -31,6 +31,10 @@ def test_the_same_choices_are_the_same_run(tmp_path: Path) -> None:
     assert one.run_folder == replace(one, budget=5.0, trust=True).run_folder
     for other in ({"seed": 1}, {"kl": 0.0}, {"shuffle_rewards": True}):
         assert one.run_folder != replace(one, **other).run_folder
+    before = one.run_folder
+    one.folder.mkdir(parents=True)
+    (one.folder / "tasks.key").write_text("of an edited repository")
+    assert one.run_folder != before, "old verdicts would be believed for new tests"
 
 
 def test_tasks_are_mined_anew_when_a_file_changes(tmp_path: Path) -> None:

@@ -43,6 +43,15 @@ LESSONS = [
 ]
 
 
+def test_two_holes_that_leave_the_same_file_are_taught_apart() -> None:
+    one = lesson((50, 51), 1.0)
+    shifted = replace(one.rollout, before=(*BEFORE, 50), tokens=(51, *AFTER), after=())
+    other = replace(one, rollout=shifted, advantage=-1.0)
+    assert one.rollout.canvas == shifted.canvas
+    (rows,) = laid([one, other], Learning(), 0, "cpu")
+    assert len(rows.tokens_UT) == 2
+
+
 def fresh(folder: Path) -> Policy:
     return open_policy(folder, rank=4, rate=1e-2)
 
