@@ -44,12 +44,7 @@ def judged(
     say: Any,
 ) -> dict[str, Any]:
     """Everything the report says, as numbers."""
-    tuned = adapting.state(policy.trained)
-    adapters: dict[str, Any] = {BASE: None}
-    if (folder / "warm").is_dir():
-        adapting.load_into(policy.trained, folder / "warm")
-        adapters[WARM] = adapting.state(policy.trained)
-    adapters[TUNED] = tuned
+    adapters = adapters_of(folder, policy)
     affordable = int(left / max(1e-9, each_s * len(adapters)))
     tasks = evenly(test, max(FEWEST_TASKS, affordable))
     found: dict[str, dict[str, Any]] = {}
@@ -58,7 +53,7 @@ def judged(
         policy.wear(adapter)
         found[name] = judged_one(policy, judge, tasks, samples, seed)
     after = foreign.look(policy)
-    policy.wear(tuned)
+    policy.wear(adapters[TUNED])
     # A task whose fills the room could not judge, of whichever model, says nothing.
     sound = [
         n for n in range(len(tasks)) if all(m["passed"][n] for m in found.values())
@@ -91,6 +86,16 @@ def judged(
         "foreign_holes": len(foreign.holes),
         "hack_rate": hacks,
     }
+
+
+def adapters_of(folder: Path, policy: Policy) -> dict[str, Any]:
+    """What each of the models compared wears: nothing, the warm start's, the tuned one."""
+    tuned = adapting.state(policy.trained)
+    found: dict[str, Any] = {BASE: None}
+    if (folder / "warm").is_dir():
+        adapting.load_into(policy.trained, folder / "warm")
+        found[WARM] = adapting.state(policy.trained)
+    return found | {TUNED: tuned}
 
 
 def judged_one(
