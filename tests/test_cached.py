@@ -216,6 +216,20 @@ def test_full_forwards_come_by_what_was_committed(
     assert [state.forwards for state in states] == list(range(1, 9))
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize(
+    "choice", [{"refresh_tokens": 3}, {"refresh_share": 0.5}, {}], ids=str
+)
+def test_rows_beside_each_other_are_looked_at_no_oftener(
+    choice: dict[str, Any], temperature: float
+) -> None:
+    how = choice | {"schedule": "even", "temperature": temperature, "seed": 1}
+    alone = cached(canvas_of(row_of([8], 0)), **how)
+    beside = cached(canvas_of(*(row_of([8], n) for n in range(6))), **how)
+    looks = [[state.forwards_full for state in each] for each in (alone, beside)]
+    assert looks[0] == looks[1]
+
+
 def test_a_narrow_choice_is_left_to_a_full_forward() -> None:
     """One whose windows say 8 by a hair where a full forward says 7, once in six steps."""
 
@@ -376,6 +390,6 @@ def test_scorers_are_told_apart_by_their_work_only() -> None:
     canvas = canvas_of(row_of([3], 0))
     with torch.no_grad():
         places = find_places(canvas)
-        logits_BMV, after = FullForwards(model()).score(canvas, places, 3)
+        logits_BMV, after = FullForwards(model()).score(canvas, places, [3])
     assert logits_BMV.shape == (1, 3, 512)
     assert (after.forwards_full, after.query_rows) == (1, canvas.tokens_BT.numel())

@@ -33,7 +33,7 @@ def filled(model: Dream, *, capacity: int = 128, window: int = 48) -> Board:
         assert windows.slots_W is not None and windows.index_T is not None
         board.put(canvas, places, windows.slots_W, windows.index_T)
         board.steps_1.fill_(len(HOLE))
-        windows.everything(canvas, places, len(HOLE))
+        windows.everything(canvas, places, [len(HOLE)])
     return board
 
 

@@ -11,6 +11,7 @@ Shapes: B rows, T positions, M places of a row, W slots of the window, V vocabul
 """
 
 from collections.abc import Generator as Run
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -56,8 +57,8 @@ class Windows:
         self.valid_BT: Tensor | None = None
         self.slots_W: Tensor | None = None
         self.index_T: Tensor | None = None  # where in the window a column lies
-        self.begun = 0  # masks of all rows at the start
-        self.left = 0  # and when the last full forward looked
+        self.begun_B: Sequence[int] = ()  # masks of each row at the start
+        self.left_B: Sequence[int] = ()  # and when the last full forward looked
         self.stale = True  # the next step is a full forward
         self.whole = False  # the last one was
 
@@ -65,7 +66,7 @@ class Windows:
         cache, (B, T) = self.cache, canvas.tokens_BT.shape
         if cache is None or cache.rows != B or cache.capacity < T:
             self.cache = self.model.new_cache(rows=B, capacity=T)
-        self.begun = sum(canvas.masks_B)
+        self.begun_B = canvas.masks_B
         near_T = window(canvas, places, self.settings.reach)
         self.stale = self.stale or not self.holds(canvas)
         if self.slots_W is not None and not self.stale:
@@ -88,11 +89,13 @@ class Windows:
         differs_T[self.slots_W] = False
         return not bool(differs_T.any())
 
-    def score(self, canvas: Canvas, places: Places, left: int) -> tuple[Tensor, Canvas]:
+    def score(
+        self, canvas: Canvas, places: Places, left_B: Sequence[int]
+    ) -> tuple[Tensor, Canvas]:
         assert self.slots_W is not None and self.index_T is not None
         self.tokens_BT, self.valid_BT = canvas.tokens_BT, canvas.valid_BT
-        if self.stale or self.due(left):
-            return self.everything(canvas, places, left)
+        if self.stale or self.due(left_B):
+            return self.everything(canvas, places, left_B)
         self.whole = False
         tokens_BW = canvas.tokens_BT.index_select(1, self.slots_W)
         rows_N = flat(self.index_T[places.source_BM], len(self.slots_W))
@@ -107,22 +110,24 @@ class Windows:
         return logits_NV.view(*places.shape, -1), canvas
 
     def everything(
-        self, canvas: Canvas, places: Places, left: int
+        self, canvas: Canvas, places: Places, left_B: Sequence[int]
     ) -> tuple[Tensor, Canvas]:
         rows_N = flat(places.source_BM, canvas.tokens_BT.shape[1])
         logits_NV = self.model(
             canvas.tokens_BT, canvas.valid_BT, rows_N=rows_N, cache=self.cache
         )
-        self.stale, self.whole, self.left = False, True, left
+        self.stale, self.whole, self.left_B = False, True, list(left_B)
         return logits_NV.view(*places.shape, -1), counted(canvas)
 
-    def due(self, left: int) -> bool:
-        """Whether enough was committed since the last full forward."""
-        how, committed = self.settings, self.left - left
-        share, tokens = how.refresh_share, how.refresh_tokens
-        return bool(
-            (share is not None and committed >= max(1, share * self.begun))
-            or (tokens is not None and committed >= tokens)
+    def due(self, left_B: Sequence[int]) -> bool:
+        """Whether in any row enough was committed since the last full forward: rows decode
+        beside each other as they would alone."""
+        share, tokens = self.settings.refresh_share, self.settings.refresh_tokens
+        rows = zip(self.begun_B, self.left_B, left_B, strict=True)
+        return any(
+            (share is not None and seen - left >= max(1, share * begun))
+            or (tokens is not None and seen - left >= tokens)
+            for begun, seen, left in rows
         )
 
     def doubts(self, step: Step) -> bool:
@@ -170,7 +175,9 @@ def verified(
             break
         sent = yield last
     with torch.no_grad():
-        logits_BMV, last = windows.everything(last, places, left=0)
+        logits_BMV, last = windows.everything(
+            last, places, last.tokens_BT.shape[0] * [0]
+        )
         likeliest_BM = read(logits_BMV, windows.settings, canvas.mask_id).x0_BM
         would_BT = put(last.tokens_BT, places, likeliest_BM, holed_BM)
     yield replace(last, doubtful_BT=would_BT != last.tokens_BT)

@@ -262,7 +262,7 @@ class Ahead:
                 whole = self.launch()
 
     def wants_everything(self) -> bool:
-        return self.windows.stale or self.windows.due(self.left)
+        return self.windows.stale or self.windows.due([self.left])
 
     def launch(self, *, window_only: bool = False) -> bool:
         """Ask for the next step, without waiting; whether it is a full forward."""
@@ -280,7 +280,7 @@ class Ahead:
         board, T = self.board, self.state.tokens_BT.shape[1]
         tokens_BT = board.tokens_1S[:, :T]
         canvas = replace(self.state, tokens_BT=tokens_BT, confidence_BT=None)
-        logits_1MV, _ = self.windows.everything(canvas, board.places, self.left)
+        logits_1MV, _ = self.windows.everything(canvas, board.places, [self.left])
         board.commit(logits_1MV, self.settings)
 
     def take(self, whole: bool) -> bool:
@@ -317,7 +317,7 @@ def looked_at_again(windows: Windows, run: Ahead, begun: Canvas) -> Canvas:
         places = find_places(begun)
         here_BM = opened(begun.tokens_BT, places, begun.mask_id)
         last = replace(run.state, tokens_BT=run.state.tokens_BT.to(device))
-        logits_BMV, last = windows.everything(last, places, left=0)
+        logits_BMV, last = windows.everything(last, places, [0])
         likeliest_BM = read(logits_BMV, windows.settings, begun.mask_id).x0_BM
         would_BT = put(last.tokens_BT, places, likeliest_BM, here_BM)
         doubtful_BT = (would_BT != last.tokens_BT).cpu()

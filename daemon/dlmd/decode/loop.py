@@ -43,9 +43,11 @@ class Scorer(Protocol):
     def begin(self, canvas: Canvas, places: Places) -> None:
         """A run starts, or goes on from a canvas that somebody changed."""
 
-    def score(self, canvas: Canvas, places: Places, left: int) -> tuple[Tensor, Canvas]:
-        """Logits of the places, (B, M, V), and the canvas with the work counted; `left`
-        masks are left in all rows."""
+    def score(
+        self, canvas: Canvas, places: Places, left_B: Sequence[int]
+    ) -> tuple[Tensor, Canvas]:
+        """Logits of the places, (B, M, V), and the canvas with the work counted; `left_B`
+        masks are left in each row."""
 
     def doubts(self, step: Step) -> bool:
         """Whether what was chosen by these logits is to be chosen again, by better ones."""
@@ -73,7 +75,9 @@ class FullForwards:
     def begin(self, canvas: Canvas, places: Places) -> None:
         pass
 
-    def score(self, canvas: Canvas, places: Places, left: int) -> tuple[Tensor, Canvas]:
+    def score(
+        self, canvas: Canvas, places: Places, left_B: Sequence[int]
+    ) -> tuple[Tensor, Canvas]:
         rows_N = flat(places.source_BM, canvas.tokens_BT.shape[1])
         logits_NV = self.model(canvas.tokens_BT, canvas.valid_BT, rows_N=rows_N)
         return logits_NV.view(*places.shape, -1), counted(canvas)
@@ -147,7 +151,7 @@ def sure_states(
             with torch.no_grad():  # not around the yield: the caller's mode is theirs
                 step = None
                 while step is None or scorer.doubts(step):
-                    logits_BMV, canvas = scorer.score(canvas, places, sum(pace.left_B))
+                    logits_BMV, canvas = scorer.score(canvas, places, pace.left_B)
                     step = advance(
                         canvas,
                         places,
@@ -268,9 +272,9 @@ def drawn_states(
     while i < total if ending is None else bool(canvas.masked_BT.any()):
         with torch.no_grad():
             before_BT = canvas.tokens_BT
-            left = int(canvas.masked_BT.sum())
-            if logits_BMV is None and left:
-                logits_BMV, canvas = scorer.score(canvas, places, left)
+            left_B = canvas.masked_BT.sum(dim=-1).tolist()
+            if logits_BMV is None and any(left_B):
+                logits_BMV, canvas = scorer.score(canvas, places, left_B)
             if logits_BMV is not None:
                 canvas = drawn(
                     canvas, places, logits_BMV, settings, i, generator, ending

@@ -196,7 +196,9 @@ class OldKeys:
     def begin(self, canvas: Canvas, places: Places) -> None:
         pass
 
-    def score(self, canvas: Canvas, places: Places, left: int) -> tuple[Tensor, Canvas]:
+    def score(
+        self, canvas: Canvas, places: Places, left_B: Sequence[int]
+    ) -> tuple[Tensor, Canvas]:
         slots_W = self.slots_W
         index_T = torch.zeros_like(canvas.tokens_BT[0])
         index_T[slots_W] = torch.arange(len(slots_W), device=slots_W.device)
@@ -226,9 +228,11 @@ class Keeping:
     def begin(self, canvas: Canvas, places: Places) -> None:
         self.windows.begin(canvas, places)
 
-    def score(self, canvas: Canvas, places: Places, left: int) -> tuple[Tensor, Canvas]:
+    def score(
+        self, canvas: Canvas, places: Places, left_B: Sequence[int]
+    ) -> tuple[Tensor, Canvas]:
         before = canvas.forwards_full
-        logits_BMV, canvas = self.windows.score(canvas, places, left)
+        logits_BMV, canvas = self.windows.score(canvas, places, left_B)
         if canvas.forwards_full > before:
             assert self.windows.cache is not None
             self.warmth.keep(canvas, self.windows.cache)
