@@ -101,6 +101,24 @@ async def test_a_client_without_versions_and_progress(quick: Path) -> None:
         assert editor.client.progress_reports == {}
 
 
+async def test_a_client_that_never_answers_to_an_edit(quick: Path) -> None:
+    silent = (
+        types.ClientCapabilities()
+    )  # as Vim's ALE, which takes the edit nevertheless
+    async with editing(quick, capabilities=silent) as editor:
+        heard, over = asyncio.get_running_loop().create_future(), asyncio.Event()
+
+        async def edit(params: types.ApplyWorkspaceEditParams) -> None:
+            heard.set_result(params)
+            await over.wait()
+
+        editor.client.protocol.fm.features.pop(types.WORKSPACE_APPLY_EDIT)
+        editor.client.feature(types.WORKSPACE_APPLY_EDIT)(edit)
+        assert await editor.filled(editor.open("def bare(b):|\n")) == {"applied": True}
+        assert (await heard).edit.changes is not None
+        over.set()
+
+
 async def refused(editor: Editor, at: types.Position, *more: object) -> str:
     """The one sentence shown, after a command that changed nothing."""
     text, shown = editor.text, len(editor.shown)

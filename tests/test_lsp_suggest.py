@@ -238,20 +238,6 @@ async def test_the_editor_is_asked_for_its_section(quick: Path) -> None:
         assert await editor.inserted(at, manual=True) == ["price * count"]
 
 
-async def test_a_client_without_inline_completion(quick: Path) -> None:
-    plain = types.ClientCapabilities()
-    async with editing(quick, capabilities=plain) as editor:
-        offered = editor.able.completion_provider
-        assert offered is not None and offered.trigger_characters
-        assert not any(letter.isspace() for letter in offered.trigger_characters)
-        at = editor.open("total = |\n")
-        params = types.CompletionParams(types.TextDocumentIdentifier(editor.uri), at)
-        answer = await editor.request("textDocument/completion", params)[1]
-        [item] = answer.items
-        assert (item.label, item.text_edit.new_text) == ("price * count",) * 2
-        assert item.text_edit.range == types.Range(at, at)
-
-
 async def test_what_was_sent_and_how_it_stands(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()

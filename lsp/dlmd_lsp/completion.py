@@ -46,27 +46,34 @@ async def complete(
         editor.session.because(uri, "internal", f"{type(error).__name__}: {error}")
         editor.log_once(f"internal error: {type(error).__name__}: {error}")
         items = None
-    text = document.find(editor.workspace, uri)
-    line = "" if text is None else text.source[: text.offset(params.position)]
-    word = WORD.search(line.rpartition("\n")[2])
-    typed = word.group() if word else ""
+    area, typed = types.Range(params.position, params.position), ""
+    if items:
+        area, typed = _word(editor, uri, params.position)
     return types.CompletionList(
         # What is typed next may fit another answer.
         is_incomplete=True,
-        items=[
-            _item(item, params.position, typed, first=by_hand) for item in items or []
-        ],
+        items=[_item(item, area, typed, first=by_hand) for item in items or []],
     )
 
 
+def _word(
+    editor: Editor, uri: str, position: types.Position
+) -> tuple[types.Range, str]:
+    """The word that is being typed: what clients compare items with, and some replace."""
+    text = document.find(editor.workspace, uri)
+    if text is None:
+        return types.Range(position, position), ""
+    end = text.offset(position)
+    line = text.source[text.offset(types.Position(position.line, 0)) : end]
+    found = WORD.search(line)
+    typed = found.group() if found else ""
+    return types.Range(text.span(end - len(typed), end).start, position), typed
+
+
 def _item(
-    item: types.InlineCompletionItem,
-    position: types.Position,
-    typed: str,
-    *,
-    first: bool,
+    item: types.InlineCompletionItem, area: types.Range, typed: str, *, first: bool
 ) -> types.CompletionItem:
-    text = str(item.insert_text)
+    text = typed + str(item.insert_text)
     line = text.strip().partition("\n")[0].rstrip()
     return types.CompletionItem(
         label=line[:LABEL] + ("…" if len(line) > LABEL or "\n" in text.strip() else ""),
@@ -75,11 +82,10 @@ def _item(
         documentation=text,
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
-        text_edit=types.TextEdit(types.Range(position, position), text),
+        text_edit=types.TextEdit(area, text),
         # Behind what a language server knows for certain.
-        # Clients compare with the word that is being typed, which is not in the text.
-        filter_text=typed + line,
         sort_text="~dlmd",
+        filter_text=line,
         preselect=first,
         command=item.command,
     )

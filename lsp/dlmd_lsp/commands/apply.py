@@ -22,9 +22,12 @@ async def apply(
         )
     else:
         change = types.WorkspaceEdit(changes={uri: list(edits)})
-    answer = await editor.workspace_apply_edit_async(
-        types.ApplyWorkspaceEditParams(edit=change, label=label)
-    )
+    params = types.ApplyWorkspaceEditParams(edit=change, label=label)
+    if workspace is None or not workspace.apply_edit:
+        # It offers our actions all the same: Vim's ALE takes the edit and never answers.
+        editor.workspace_apply_edit(params)
+        return
+    answer = await editor.workspace_apply_edit_async(params)
     if not answer.applied:
         reason = answer.failure_reason or "it gave no reason"
         raise ValueError(f"the editor did not take the edit ({reason}); try again")
