@@ -49,3 +49,15 @@ def test_a_checkpoint_that_was_not_finished_leaves_the_one_before(
 
 def test_no_journal_has_no_rows(tmp_path: Path) -> None:
     assert journal.read(tmp_path / "none.jsonl") == []
+
+
+def test_rows_that_are_to_come_again_are_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "steps.jsonl"
+    book = journal.Journal(path)
+    for n in range(4):
+        book.add({"step": n})
+    book.close()
+    journal.cut(path, lambda row: row["step"] <= 1)
+    assert [row["step"] for row in journal.read(path)] == [0, 1]
+    journal.cut(tmp_path / "none.jsonl", lambda row: False)
+    assert not (tmp_path / "none.jsonl").exists()

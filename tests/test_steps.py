@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dlmd_finetune.rl.measure import Measured
+from dlmd_finetune.rl.measure import Measured, spread
 from dlmd_finetune.rl.reward import Judged
 from dlmd_finetune.rl.rollout import Rollout
 from dlmd_finetune.rl.steps import Plan, chosen, taught
@@ -45,6 +45,10 @@ def test_killed_at_any_point_it_ends_bit_by_bit_as_if_nothing_had_been(
     told = ran(RUN, tmp_path, "--kills", "3")
     assert told["killed"] == 3
     assert len(told["digests"]) > 1 and len(set(told["digests"])) == 1
+    for journals in told["written"]:  # nothing twice, though some of it came twice
+        assert journals["steps"] == [1, 2, 3, 4, 5]
+        assert len(journals["rollouts"]) == 5 * 2 * 4
+        assert len({tuple(row) for row in journals["rollouts"]}) == 5 * 2 * 4
 
 
 @pytest.mark.slow
@@ -103,3 +107,9 @@ def test_fewer_tasks_than_a_step_takes(tmp_path: Path) -> None:
     tasks = tuple(toy_repository(tmp_path, 2))
     plan = Plan(train=tasks, tasks=8, learning=Learning())
     assert {task.id for task in chosen(plan, 3)} == {"t0", "t1"}
+
+
+def test_some_tasks_of_many_are_spread_from_end_to_end(tmp_path: Path) -> None:
+    tasks = tuple(toy_repository(tmp_path, 6))
+    assert [task.id for task in spread(tasks, 3)] == ["t0", "t2", "t4"]
+    assert spread(tasks, 9) == tasks

@@ -80,3 +80,9 @@ def test_nothing_to_activate(tmp_path: Path) -> None:
     config = TuneConfig(repo=tmp_path / "r", out=tmp_path / "o", activate=True)
     with pytest.raises(ValueError, match="there is no verdict on"):
         tune.tune(config)
+
+
+def test_more_samples_take_longer_to_judge() -> None:
+    look = tune.Look(level="block", tasks=2, rate=0.3, seconds=4.0)
+    few, many = (tune.seconds_of("block", [look], count) for count in (2, 14))
+    assert few == 4.0 and many == 16.0

@@ -7,7 +7,7 @@ adapter, and the report. Must not know how a model was taught.
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -26,6 +26,7 @@ TEMPERATURE = 0.2  # close to what users see, which is 0, with some spread
 LATE = 200  # rollouts, the last of which the audit counts
 BASE, WARM, TUNED = "base", "warm start", "tuned"
 FEWEST_TASKS = 4
+PACES = (1, 2)  # tokens a step, of the likeliest fills
 
 
 def judged(
@@ -45,30 +46,26 @@ def judged(
 ) -> dict[str, Any]:
     """Everything the report says, as numbers."""
     adapters = adapters_of(folder, policy)
-    affordable = int(left / max(1e-9, each_s * len(adapters)))
-    tasks = evenly(test, max(FEWEST_TASKS, affordable))
-    found: dict[str, dict[str, Any]] = {}
+    affordable = ranks.led(lambda: int(left / max(1e-9, each_s * len(adapters))))
+    tasks = measure.spread(test, max(FEWEST_TASKS, affordable))
+    answers: dict[str, Answers] = {}
     for name, adapter in adapters.items():
         say(f"judging {name} on {len(tasks)} held-out tasks")
         policy.wear(adapter)
-        found[name] = judged_one(policy, judge, tasks, samples, seed)
+        answers[name] = answered(policy, judge, tasks, samples, seed)
     after = foreign.look(policy)
     policy.wear(adapters[TUNED])
     # A task whose fills the room could not judge, of whichever model, says nothing.
     sound = [
-        n for n in range(len(tasks)) if all(m["passed"][n] for m in found.values())
+        n
+        for n in range(len(tasks))
+        if all(each.drawn[n].judged for each in answers.values())
     ]
     if len(sound) < len(tasks):
         say(f"{len(tasks) - len(sound)} of them could not be judged and are left out")
-    clusters = [tasks[n].path for n in sound]
-    shares = {name: [m["shares"][n] for n in sound] for name, m in found.items()}
-    pairs = {"tuned": (BASE, TUNED)}
-    if WARM in found:
-        pairs |= {"warm": (BASE, WARM), "beyond_warm": (WARM, TUNED)}
-    verdicts = {
-        name: gate.verdict(shares[a], shares[b], clusters, seed=seed, looks=looks)
-        for name, (a, b) in pairs.items()
-    }
+    tasks = tuple(tasks[n] for n in sound)
+    found = {name: summed(each, sound, samples) for name, each in answers.items()}
+    verdicts = compared(found, [task.path for task in tasks], seed, looks)
     nats, passes = foreign.intervals(after, seed)
     hacks = hack_rate(folder)
     decision = gate.decide(verdicts["tuned"], nats=nats, passes=passes, hacks=hacks)
@@ -98,13 +95,33 @@ def adapters_of(folder: Path, policy: Policy) -> dict[str, Any]:
     return found | {TUNED: tuned}
 
 
-def judged_one(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """One model on the held-out tasks: drawn near what users see, and the likeliest."""
+
+    drawn: list[measure.Measured]
+    greedy: dict[int, list[measure.Measured]]  # by tokens a step
+
+
+def answered(
     policy: Policy, judge: Judge, tasks: Sequence[Task], samples: int, seed: int
-) -> dict[str, Any]:
-    """One model: fills drawn near what users see, and the likeliest at two paces."""
-    draw = Draw(temperature=TEMPERATURE)
-    place = (seed, "gate")
-    drawn = measure.measure_all(policy.writer, judge, tasks, draw, samples, seed=place)
+) -> Answers:
+    def fills(draw: Draw, count: int) -> list[measure.Measured]:
+        place = (seed, "gate")
+        return measure.measure_all(policy.writer, judge, tasks, draw, count, seed=place)
+
+    return Answers(
+        drawn=fills(Draw(temperature=TEMPERATURE), samples),
+        greedy={
+            pace: fills(Draw(temperature=0.0, tokens_per_step=float(pace)), 1)
+            for pace in PACES
+        },
+    )
+
+
+def summed(answers: Answers, sound: Sequence[int], samples: int) -> dict[str, Any]:
+    """Its numbers, over the tasks that count."""
+    drawn = [answers.drawn[n] for n in sound]
     found: dict[str, Any] = {
         "shares": [each.share for each in drawn],
         "passed": [each.passed for each in drawn],
@@ -113,7 +130,7 @@ def judged_one(
         "pass_at_k": {
             k: fmean(pass_at_k(len(e.passed), sum(e.passed), k) for e in drawn)
             for k in range(1, samples + 1)
-            if all(len(e.passed) >= k for e in drawn)
+            if drawn and all(len(e.passed) >= k for e in drawn)
         },
         "exact": fmean(
             [r.text == e.task.original for e in drawn for r in e.rollouts] or [0]
@@ -123,25 +140,32 @@ def judged_one(
     if orders:
         found["local_arness"] = fmean(arness.local_arness(o, 1) for o in orders)
         found["global_arness"] = fmean(arness.global_arness(o, 1) for o in orders)
-    for pace in (1, 2):
-        sure = Draw(temperature=0.0, tokens_per_step=float(pace))
-        greedy = measure.measure_all(policy.writer, judge, tasks, sure, 1, seed=place)
-        found[f"greedy_{pace}"] = measure.pass_rate(greedy)
+    for pace, all_tasks in answers.greedy.items():
+        found[f"greedy_{pace}"] = measure.pass_rate([all_tasks[n] for n in sound])
     return found
 
 
-def evenly(tasks: Sequence[Task], count: int) -> list[Task]:
-    """So many of them, from end to end."""
-    count = min(count, len(tasks))
-    return [tasks[n * len(tasks) // count] for n in range(count)]
+def compared(
+    found: Mapping[str, Mapping[str, Any]], files: Sequence[str], seed: int, looks: int
+) -> dict[str, gate.Verdict]:
+    pairs = {"tuned": (BASE, TUNED)}
+    if WARM in found:
+        pairs |= {"warm": (BASE, WARM), "beyond_warm": (WARM, TUNED)}
+    shares = {name: each["shares"] for name, each in found.items()}
+    return {
+        name: gate.verdict(shares[a], shares[b], files, seed=seed, looks=looks)
+        for name, (a, b) in pairs.items()
+    }
 
 
 def hack_rate(folder: Path) -> float:
-    """Of the last rollouts that earned or would have earned something."""
-    rows = []
-    for file in sorted(folder.glob("rollouts-*.jsonl")):
-        rows += journal.read(file)
-    faults = [row["judged"]["fault"] for row in rows[-LATE:]]
+    """The share of the last rollouts that failed their audit or broke a rule; the last
+    ones by their step, whichever process they are from."""
+    rows = {
+        (row["step"], row["task"], row["number"]): row["judged"]["fault"]
+        for row in journal.rollouts(folder)
+    }
+    faults = [rows[place] for place in sorted(rows)[-LATE:]]
     return (
         sum(f in ("audit", "policy") for f in faults) / len(faults) if faults else 0.0
     )

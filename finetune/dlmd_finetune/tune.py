@@ -9,7 +9,7 @@ reads the configuration. Must not know how tests are run or what a loss is.
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,7 +125,7 @@ def learn(config: TuneConfig, mined: Mined, ends: float) -> int:
         foreign = judging.Foreign(policy, watch.left / ELSEWHERE)
         train, dev, test = (mined.of(s, level) for s in ("train", "dev", "test"))
         models = 2 if config.no_warm_start else 3
-        each_s = MARGIN * next(k.seconds for k in looks if k.level == level)
+        each_s = MARGIN * seconds_of(level, looks, config.samples)
         reserve = each_s * models * len(test) + MARGIN * foreign.seconds
         reserve = min(reserve, watch.left / 2)  # the rest is for learning
         if not config.no_warm_start:
@@ -225,7 +225,7 @@ def baseline(
 
     looks = []
     for level in LEVELS:
-        tasks = spread(mined.of("train", level), LOOKED)
+        tasks = measure.spread(mined.of("train", level), LOOKED)
         wanted = config.level in ("auto", level)
         if not (wanted and tasks and mined.of("test", level)):
             continue
@@ -247,11 +247,12 @@ def baseline(
     return best.level, looks
 
 
-def spread(tasks: tuple[Task, ...], count: int) -> tuple[Task, ...]:
-    """So many of them, from end to end."""
-    if len(tasks) <= count:
-        return tasks
-    return tuple(tasks[n * len(tasks) // count] for n in range(count))
+def seconds_of(level: Level, looks: Sequence[Look], samples: int) -> float:
+    """What judging one task by one model takes, by what the baseline took."""
+    from dlmd_finetune import judging
+
+    took = next(look.seconds for look in looks if look.level == level)
+    return took * (samples + len(judging.PACES)) / LOOKS
 
 
 def warm_start(config: TuneConfig, mined: Mined, policy: "Policy", watch: Any) -> None:
@@ -273,10 +274,13 @@ def warm_start(config: TuneConfig, mined: Mined, policy: "Policy", watch: Any) -
     for row in warm.warm_up(policy, texts, seed=config.seed):
         figures.append(row)
         watch.warm(row)
-    if ranks.rank() == 0:
+
+    def keep() -> None:
         warm.note(config.run_folder, figures)
         adapting.save(policy.trained, place.with_name("warm.part"))
         place.with_name("warm.part").rename(place)
+
+    ranks.led(keep)  # nobody goes on before it stands
 
 
 def plan_of(
@@ -314,11 +318,11 @@ def reinforced(
 
     def stop(step_s: float) -> bool:
         over = watch.left < reserve + step_s
-        return bool(ranks.gathered(watch.interrupted or over)[0])
+        return ranks.led(lambda: over) or ranks.any_of(watch.interrupted)
 
     for figures in reinforce(run, stop):
         watch.step(figures)
-    if watch.interrupted:
+    if ranks.any_of(watch.interrupted):  # heard by one, obeyed by all
         return False
     if run.best_adapter and plan.dev:
         policy.wear(run.best_adapter)

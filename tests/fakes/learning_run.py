@@ -108,6 +108,15 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(weights).hexdigest()
 
 
+def written(folder: Path) -> dict[str, list[Any]]:
+    """What the journals of a finished run say happened, in the order they say it."""
+    rows = journal.rollouts(folder)
+    return {
+        "steps": [row["step"] for row in journal.read(folder / "steps.jsonl")],
+        "rollouts": [[row["step"], row["task"], row["number"]] for row in rows],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -144,6 +153,7 @@ def main() -> None:
     folder = given.folder / f"part-{part}"
     assert in_child(folder, model, tree, None) == 0
     told["digests"].append(digest(folder))
+    told["written"] = [written(place) for place in sorted(given.folder.glob("part-*"))]
     print(json.dumps(told))
 
 

@@ -6,7 +6,7 @@ checkpoint appears by one rename, whole or not at all. Must not know what they h
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -45,6 +45,20 @@ def read(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_bytes()
     return [json.loads(line) for line in lines[: lines.rfind(b"\n") + 1].splitlines()]
+
+
+def rollouts(folder: Path) -> Iterator[dict[str, Any]]:
+    """Of every process that has a journal there, each one's in the order they came."""
+    for path in sorted(folder.glob("rollouts-*.jsonl")):
+        yield from read(path)
+
+
+def cut(path: Path, stays: Callable[[dict[str, Any]], bool]) -> None:
+    """Drop the rows that are about to be written again."""
+    rows = read(path)
+    kept = [row for row in rows if stays(row)]
+    if len(kept) < len(rows):
+        write(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def keep(state: dict[str, Any], path: Path) -> None:

@@ -90,3 +90,9 @@ def pass_rate(measured: Sequence[Measured]) -> float:
     """Of the tasks that were judged: where the room failed for all fills nothing is known."""
     shares = [each.share for each in measured if each.judged]
     return fmean(shares) if shares else 0.0
+
+
+def spread(tasks: Sequence[Task], count: int) -> tuple[Task, ...]:
+    """So many of them, from end to end."""
+    count = min(count, len(tasks))
+    return tuple(tasks[n * len(tasks) // count] for n in range(count))

@@ -52,6 +52,11 @@ def gathered(thing: Thing) -> list[Thing]:
     return found
 
 
+def any_of(here: bool) -> bool:
+    """Whether it is so in any process."""
+    return any(gathered(here))
+
+
 def led(act: Callable[[], Thing]) -> Thing:
     """What the first process finds, for all of them; its fault is everybody's."""
     if count() == 1:

@@ -59,6 +59,7 @@ class Reinforcement:
     best_step: int = 0
     best_adapter: dict[str, torch.Tensor] = field(default_factory=dict)
     book: journal.Journal | None = None
+    noted: set[tuple[int, str, int]] = field(default_factory=set)  # step, task, number
     saved: float = field(default_factory=time.monotonic)
 
     @property
@@ -68,17 +69,23 @@ class Reinforcement:
     def open(self) -> None:
         """Go on where a run in this folder stopped, if one did."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.book = journal.Journal(self.folder / f"rollouts-{ranks.rank()}.jsonl")
-        for row in self.book.rows():
+        for row in journal.rollouts(self.folder):
             judged = Judged(**row["judged"])
             if judged.reward is not None:
                 self.judge.known[row["task"], row["text"]] = judged
+            self.noted.add((row["step"], row["task"], row["number"]))
+        ranks.gathered(None)  # all have read before anybody writes
+        self.book = journal.Journal(self.folder / f"rollouts-{ranks.rank()}.jsonl")
         if (state := journal.kept(self.checkpoint)) is not None:
             self.policy.restore(state["policy"])
             self.step, self.best = state["step"], state["best"]
             self.best_step, self.best_adapter = (
                 state["best_step"],
                 state["best_adapter"],
+            )
+        if ranks.rank() == 0:
+            journal.cut(
+                self.folder / "steps.jsonl", lambda row: row["step"] <= self.step
             )
 
     def save(self) -> None:
@@ -151,7 +158,8 @@ def one_step(run: Reinforcement) -> dict[str, Any]:
 
 
 def chosen(plan: Plan, step: int) -> list[Task]:
-    """The tasks of a step: all of them in an order drawn anew, before any comes again."""
+    """The tasks of a step. In each round every task has one place in an order drawn anew;
+    those at its end, too few for a step, sit this round out."""
     count = min(plan.tasks, len(plan.train))
     per_round = len(plan.train) // count
     turn, part = divmod(step, per_round)
@@ -224,9 +232,11 @@ def look_at_dev(run: Reinforcement) -> float:
 
 
 def note(run: Reinforcement, found: measure.Measured) -> None:
-    """Every rollout is kept."""
+    """Every rollout is kept, once: what a killed process wrote already comes again."""
     assert run.book is not None
     for rollout, judged in zip(found.rollouts, found.judged, strict=True):
+        if (run.step, rollout.task, rollout.number) in run.noted:
+            continue
         run.book.add(
             {
                 "step": run.step,
