@@ -243,7 +243,7 @@ def virtual(runs: int, seed: int) -> tuple[Counter[str], list[str]]:
 
     for number, place in enumerate(places(random.Random(seed), runs)):
         loop = VirtualLoop()
-        handlers.monotonic = loop.time  # type: ignore[assignment]
+        handlers.monotonic = loop.time  # type: ignore[attr-defined]
         model = Model(random.Random(seed + number))
         link = a_link(FakeLink)
         link.model = model

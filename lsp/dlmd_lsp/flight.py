@@ -1,25 +1,29 @@
 """A suggestion on its way: one request, which typing at its place joins instead of ending.
 
 What is typed there is pinned, and the rest of the hole adapts. Whatever else happens to the
-document ends it, on the device too. Must not know when to ask, nor how items look.
+document ends it, on the device too. What it brings is kept as the document's offer before
+anybody is told, so that it is there also for who asks a moment later. Must not know when to
+ask, nor how items look.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dlmd.wire.client import DaemonFailure
 from dlmd.wire.protocol import Result, State
 from lsprotocol import types
 
-from dlmd_lsp import context
+from dlmd_lsp import context, document
 from dlmd_lsp.ask.reasons import Reason
 from dlmd_lsp.context import Ask
 from dlmd_lsp.link import DaemonHangs
 from dlmd_lsp.session import Parts, Sent
-from dlmd_lsp.show.offer import Place
+from dlmd_lsp.show import choose
+from dlmd_lsp.show.offer import Offer, Place
 from dlmd_lsp.show.sureness import letters
 
 if TYPE_CHECKING:
@@ -29,9 +33,6 @@ if TYPE_CHECKING:
 GRACE_S = 0.15
 QUIET_CODES = {"cancelled", "superseded"}
 LONGEST_PIN = 64
-Answer = list[
-    tuple[str, list[float]]
-]  # texts of the hole, with the sureness of letters
 
 
 class Flight:
@@ -43,7 +44,9 @@ class Flight:
         self.typed = ""
         self.joins = 0  # who joined last is the one who may leave
         self._manual = False
-        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        # None: nothing in it is worth showing.
+        self.answer: asyncio.Future[Offer | None] = loop.create_future()
         self._editor, self._uri, self.version = editor, uri, version
         self._position: types.Position | None = None
         self._task: asyncio.Task[None] | None = None
@@ -111,6 +114,7 @@ class Flight:
         try:
             answer = await self._hear(parts, n, heat)
             session.pace.answered(asyncio.get_running_loop().time() - began)
+            offer = self._kept(answer)
         except DaemonFailure as failure:
             self._fail("daemon-refused", failure, quiet=failure.code in QUIET_CODES)
         except DaemonHangs as error:
@@ -121,13 +125,28 @@ class Flight:
             self._fail("internal", error)
         else:
             if not self.answer.done():
-                self.answer.set_result(answer)
+                self.answer.set_result(offer)
         finally:
             self.answer.cancel()
             if self._editor.flights.get(self._uri) is self:
                 del self._editor.flights[self._uri]
 
-    async def _hear(self, parts: Parts, n: int, heat: float) -> Answer:
+    def _kept(self, answer: choose.Answer) -> Offer | None:
+        session, uri = self._editor.session, self._uri
+        text = document.find(self._editor.workspace, uri)
+        if text is None:
+            return None
+        options, manual = session.options, self._manual
+        found = choose.offer(
+            self.id, self.place, self.ask, answer, text, options, manual
+        )
+        if not isinstance(found, Offer):
+            session.because(uri, found)
+            return None
+        offer = session.about(uri).offer = replace(found, pinned=self.typed)
+        return offer
+
+    async def _hear(self, parts: Parts, n: int, heat: float) -> choose.Answer:
         session, last = self._editor.session, dict[int, State]()
         base: dict[str, object] = {"kind": "inline", "id": self.id, "uri": self._uri}
         base |= self._where()

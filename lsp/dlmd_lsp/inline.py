@@ -7,7 +7,6 @@ reason code and at most a line in the log. Must not know how the daemon is reach
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from dlmd.wire.protocol import hole
 from lsprotocol import types
@@ -24,6 +23,8 @@ from dlmd_lsp.session import Sent
 from dlmd_lsp.show import choose
 from dlmd_lsp.show.items import Items, items_of
 from dlmd_lsp.show.offer import Offer, Place
+
+Found = tuple[Offer, list[choose.Rest]]  # and what of it is left to be shown
 
 # A little chance, so that further candidates differ from the first.
 HEAT = 0.5
@@ -42,13 +43,13 @@ async def complete(editor: Editor, params: types.InlineCompletionParams) -> Item
     if refused is not None:
         return nothing(editor, uri, refused)
     offset = text.offset(params.position)
-    offer = remembered(editor, text, offset, manual)
-    again = offer is not None
-    if offer is None:
-        offer = await asked(editor, text, offset, params.position, manual)
-    if offer is None:
+    found = remembered(editor, text, offset, manual)
+    again = found is not None
+    if found is None:
+        found = await asked(editor, text, offset, params.position, manual)
+    if found is None:
         return []
-    return told(editor, text, offset, params.position, offer, manual, again)
+    return told(editor, text, params.position, found, manual, again)
 
 
 def nothing(editor: Editor, uri: str, reason: Reason) -> Items:
@@ -61,14 +62,19 @@ def nothing(editor: Editor, uri: str, reason: Reason) -> Items:
 
 def remembered(
     editor: Editor, text: document.Document, offset: int, manual: bool
-) -> Offer | None:
+) -> Found | None:
     """The last offer, where some of it is left and nothing better was asked for."""
     session = editor.session
     offer = session.about(text.uri).offer
     waiting = session.options.trigger == "subtle"
     if offer is None or (manual and not offer.manual and not waiting):
         return None
-    return offer if choose.left(offer, text, offset) else None
+    return some(offer, text, offset)
+
+
+def some(offer: Offer, text: document.Document, offset: int) -> Found | None:
+    rest = choose.left(offer, text, offset)
+    return (offer, rest) if rest else None
 
 
 async def asked(
@@ -77,15 +83,16 @@ async def asked(
     offset: int,
     position: types.Position,
     manual: bool,
-) -> Offer | None:
+) -> Found | None:
     """A new offer: by joining what is under way, or by a request after a pause."""
     uri, version = text.uri, text.version or 0
     flight: Flight | None = editor.flights.get(uri)
     joined = flight if not manual else None
     if joined is not None and joined.join(text.source, offset, version, position):
-        offer = await landed(editor, text, version, joined, manual)
-        if offer is None or choose.left(offer, text, offset):
-            return offer
+        offer = await landed(editor, text, version, joined)
+        found = None if offer is None else some(offer, text, offset)
+        if offer is None or found is not None:
+            return found
         # What was typed left no room in that hole, or went another way.
         flight = None
     if flight is not None:
@@ -98,21 +105,17 @@ async def asked(
         editor.session.because(uri, "typed-on")
         return None
     flight = launched(editor, text, offset, position, ask, manual)
-    return await landed(editor, text, version, flight, manual)
+    offer = await landed(editor, text, version, flight)
+    return None if offer is None else some(offer, text, offset)
 
 
 async def landed(
-    editor: Editor,
-    text: document.Document,
-    version: int,
-    flight: Flight,
-    manual: bool,
+    editor: Editor, text: document.Document, version: int, flight: Flight
 ) -> Offer | None:
     """What a request brought; whoever leaves before leaves it to be joined."""
-    session, uri = editor.session, text.uri
     joins = flight.joins
     try:
-        answer = await asyncio.shield(flight.answer)
+        offer = await asyncio.shield(flight.answer)
     except asyncio.CancelledError:
         if flight.answer.cancelled():
             return None  # it failed or was dropped, and said why
@@ -120,18 +123,9 @@ async def landed(
             flight.leave()
         raise
     if text.version != version:
-        session.because(uri, "typed-on")
+        editor.session.because(text.uri, "typed-on")
         return None
-    options = session.options
-    offer = choose.offer(
-        flight.id, flight.place, flight.ask, answer, text, options, manual
-    )
-    if isinstance(offer, Offer):
-        offer = replace(offer, pinned=flight.typed)
-        session.about(uri).offer = offer
-        return offer
-    session.because(uri, offer)
-    return None
+    return offer
 
 
 def planned(
@@ -195,17 +189,13 @@ def launched(
 def told(
     editor: Editor,
     text: document.Document,
-    offset: int,
     position: types.Position,
-    offer: Offer,
+    found: Found,
     manual: bool,
     again: bool,
 ) -> Items:
     session, uri = editor.session, text.uri
-    rest = choose.left(offer, text, offset)
-    if not rest:
-        session.because(uri, "not-parsable" if again else "nothing-new")
-        return []
+    offer, rest = found
     letters = len(rest[0][0])
     session.statistics.offered(offer.id, text.language.name, letters, again=again)
     if session.options.trigger == "subtle" and not manual:
