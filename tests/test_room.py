@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dlmd_finetune.sandbox import bubblewrap, open_room, opening, prepare
+from dlmd_finetune.sandbox import bubblewrap, crew, open_room, opening, prepare
 from dlmd_finetune.sandbox.crew import Crew
 from dlmd_finetune.sandbox.room import Candidate, InfraFault, Limits, PolicyFault, Score
 
@@ -316,6 +316,22 @@ def test_a_command_of_the_users_is_read_by_its_junit_file(tree: Path) -> None:
     with rig.room(tree, "subprocess", test_command=command) as room:
         them = [candidate(body, node_ids=names) for body in (HONEST, STUB)]
         assert room.evaluate(them) == [Score(names, ()), Score((), names)]
+
+
+LEAVES = "setsid sleep $1 &\nkill -STOP $PPID\nsleep 60\n"
+
+
+def test_an_overdue_command_that_stopped_its_worker_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GRACE_S", "STARTING_S"):
+        monkeypatch.setattr(crew, name, 0.5)
+    tree, seconds = rig.toy(tmp_path), f"60.{os.getpid()}"
+    (tree / "leaves.sh").write_text(LEAVES)
+    command = f"sh leaves.sh {seconds} {{junit}}"
+    with rig.room(tree, "subprocess", test_command=command) as room:
+        assert isinstance(one(room, HONEST, timeout_s=1), InfraFault)
+        assert rig.living(seconds) == []
 
 
 def test_what_cannot_be_opened_says_what_to_type(tree: Path, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class Crew:
         self.pool.shutdown(wait=False, cancel_futures=True)
         for slot in self.slots:
             if slot.worker is not None:
-                slot.worker.process.kill()  # whoever waits for it hears its end
+                slot.worker.let_go()
         self.pool.shutdown(wait=True)
         for slot in self.slots:
             self._dismiss(slot)

@@ -41,6 +41,7 @@ class Worker:
     process: subprocess.Popen[bytes]
     leash: int  # closed when we end, however we end
     errors: Path
+    kept: bool  # by a warden, which kills all below it when the leash is closed
     rest: bytes = b""
 
     def ask(self, request: Any, seconds: float, memory_mb: int) -> Any:
@@ -80,14 +81,22 @@ class Worker:
     def said(self) -> str:
         return self.errors.read_text(errors="replace")[-400:].strip()
 
+    def let_go(self) -> None:
+        """Whoever waits for it hears its end; `end` waits until nothing of it is left."""
+        if self.leash >= 0:
+            os.close(self.leash)
+            self.leash = -1
+        if not self.kept:
+            self.process.kill()
+
     def end(self) -> None:
-        os.close(self.leash)
+        self.let_go()
         assert self.process.stdin is not None and self.process.stdout is not None
         for pipe in (self.process.stdin, self.process.stdout):
             with suppress(BrokenPipeError):
                 pipe.close()
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(SWEEP_S if self.errors.name.startswith("kept") else 0)
+            self.process.wait(SWEEP_S if self.kept else 0)
         self.process.kill()
         self.process.wait()
 
@@ -98,6 +107,7 @@ SWEEP_S = 10.0
 def start(confined: Confined, python: Path, errors: Path) -> Worker:
     script = confined.scripts / "worker.py"
     held, leash = os.pipe()
+    kept = "{leash}" in confined.argv
     argv: Sequence[str] = [
         *(str(held) if word == "{leash}" else word for word in confined.argv),
         *(str(python), "-B", str(script)),
@@ -111,7 +121,7 @@ def start(confined: Confined, python: Path, errors: Path) -> Worker:
                 stderr=said,
                 env=confined.env,
                 cwd="/",
-                pass_fds=(held,) if "{leash}" in confined.argv else (),
+                pass_fds=(held,) if kept else (),
                 start_new_session=True,
             )
     except OSError as error:
@@ -119,7 +129,7 @@ def start(confined: Confined, python: Path, errors: Path) -> Worker:
         raise Dead(f"cannot be started: {error}") from None
     finally:
         os.close(held)
-    return Worker(process, leash, errors)
+    return Worker(process, leash, errors, kept)
 
 
 def excess(root: int) -> int:
