@@ -153,30 +153,6 @@ async def test_typing_into_a_running_request_pins_what_was_typed(
         assert not [text for text in texts if text.startswith("price")]
 
 
-async def test_subtle_waits_for_its_key(quick: Path) -> None:
-    waiting: list[Any] = []
-    async with editing(quick, trigger="subtle") as editor:
-        editor.client.feature("dlmd/waiting")(lambda params: waiting.append(params))
-        at = editor.open("total = |\n")
-        assert await editor.items(at) == []
-        assert await code(editor) == "waiting-for-key"
-        assert waiting[0].position.character == at.character
-        assert waiting[0].version == editor.version
-        [item] = await editor.items(at, manual=True)
-        assert item.insert_text == "price * count"
-        assert item.command is not None
-        assert (item.command.arguments or [{}])[0]["id"] == waiting[0].id  # type: ignore[index]
-
-
-async def test_candidates_by_hand(tmp_path: Path) -> None:
-    async with recording(tmp_path / "r") as heard, editing(tmp_path / "r") as editor:
-        at = editor.open("total = |\n")
-        assert await editor.inserted(at, manual=True) == ["value"]
-        assert (heard.requests[0].n, heard.requests[0].by_token) == (3, True)
-        await editor.items(editor.type(at, "x"))
-        assert heard.requests[1].n == 1
-
-
 async def test_a_block_where_one_was_opened_and_a_line_elsewhere(quick: Path) -> None:
     async with editing(quick) as editor:
         at = editor.open("if a:\n    |\n")

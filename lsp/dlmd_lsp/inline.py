@@ -63,11 +63,16 @@ def nothing(editor: Editor, uri: str, reason: Reason) -> Items:
 def remembered(
     editor: Editor, text: document.Document, offset: int, manual: bool
 ) -> Found | None:
-    """The last offer, where some of it is left and nothing better was asked for."""
-    session = editor.session
-    offer = session.about(text.uri).offer
-    waiting = session.options.trigger == "subtle"
-    if offer is None or (manual and not offer.manual and not waiting):
+    """The last offer, where some of it is left and nothing better was asked for.
+
+    Whoever asks by hand in front of a suggestion wants others; elsewhere what is left of one,
+    or what waited for the key, is what was meant.
+    """
+    about = editor.session.about(text.uri)
+    offer = about.offer
+    if offer is None:
+        return None
+    if manual and not offer.manual and about.shown == (offer.id, text.version):
         return None
     return some(offer, text, offset)
 
@@ -196,14 +201,15 @@ def told(
 ) -> Items:
     session, uri = editor.session, text.uri
     offer, rest = found
-    letters = len(rest[0][0])
+    about, letters = session.about(uri), len(rest[0][0])
     session.statistics.offered(offer.id, text.language.name, letters, again=again)
-    if session.options.trigger == "subtle" and not manual:
+    hidden = not manual and about.shown[0] != offer.id
+    if session.options.trigger == "subtle" and hidden:
         session.because(uri, "waiting-for-key")
         editor.protocol.notify(
             "dlmd/waiting",
             {"uri": uri, "version": text.version, "position": position, "id": offer.id},
         )
         return []
-    session.about(uri).reason = None
+    about.reason, about.shown = None, (offer.id, text.version or 0)
     return items_of(offer.id, rest, position)

@@ -33,6 +33,7 @@ class About:
     """What is remembered of one document."""
 
     offer: Offer | None = None
+    shown: tuple[str, int] = ("", 0)  # the offer on the screen, at which version
     reason: Reason | None = None  # why nothing was asked or shown last
     detail: str = ""
     scale: float = 1.0  # of the next suggestion's length
