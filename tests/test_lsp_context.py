@@ -6,12 +6,12 @@ from dlmd_lsp.context import (
     STRIDE,
     Ask,
     Budget,
-    insertion,
-    parts,
+    fitted,
     plan,
     shown,
     without_repeat,
 )
+from dlmd_lsp.document import Document
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,33 +19,33 @@ BUDGET = Budget(line=10, block=20, function=30)
 CODE = st.text(st.sampled_from("abx_1 ().,:='\"\n😀"), max_size=24)
 
 
+def planned(text: str, offset: int, manual: bool, ending: str = "\n") -> object:
+    place = Document("file:///a.txt", text, 1).place(offset)
+    return plan(text, offset, manual=manual, ending=ending, budget=BUDGET, place=place)
+
+
 def ask(marked: str, *, manual: bool = False, ending: str = "\n") -> Ask:
     before, after = marked.split("|")
-    found = plan(
-        before + after, len(before), manual=manual, ending=ending, budget=BUDGET
-    )
+    found = planned(before + after, len(before), manual, ending)
     assert isinstance(found, Ask), found
     return found
 
 
 def reason(marked: str) -> object:
     before, after = marked.split("|")
-    return plan(before + after, len(before), manual=False, ending="\n", budget=BUDGET)
+    return planned(before + after, len(before), manual=False)
 
 
 def test_the_hole_lies_between_both_texts() -> None:
     found = ask("def f():\n    return |\n")
-    assert parts(found) == ["def f():\n    return ", 10, "\n"]
-    assert found.single_line
-
-
-def test_empty_texts_are_no_parts() -> None:
-    assert parts(ask("x = |")) == ["x = ", 10]
-    assert parts(ask("|", manual=True)) == [20]
+    assert (found.before, found.after) == ("def f():\n    return ", "\n")
+    assert found.tokens == 10 and found.single_line
+    assert ask("|", manual=True).tokens == 20
 
 
 def test_the_model_sees_one_kind_of_line_break() -> None:
-    assert parts(ask("a\r\nb = |\r\nc", ending="\r\n")) == ["a\nb = ", 10, "\nc"]
+    found = ask("a\r\nb = |\r\nc", ending="\r\n")
+    assert (found.before, found.after) == ("a\nb = ", "\nc")
 
 
 def test_reasons_not_to_ask() -> None:
@@ -93,7 +93,7 @@ def test_only_a_manual_request_on_a_blank_line_takes_a_block(
     ],
 )
 def test_one_line(marked: str, hole: str, expected: str) -> None:
-    assert insertion(ask(marked), hole) == expected
+    assert fitted(ask(marked), hole) == expected
 
 
 @pytest.mark.parametrize(
@@ -112,22 +112,17 @@ def test_one_line(marked: str, hole: str, expected: str) -> None:
     ],
 )
 def test_block(marked: str, hole: str, expected: str) -> None:
-    assert insertion(ask(marked, manual=True), hole) == expected
-
-
-def test_a_block_takes_the_documents_line_ending() -> None:
-    found = ask("if a:\r\n\t|\r\n", manual=True, ending="\r\n")
-    assert insertion(found, "b\n\tc\n") == "b\r\n\tc"
+    assert fitted(ask(marked, manual=True), hole) == expected
 
 
 @given(CODE, CODE, CODE)
 def test_an_insert_never_repeats_what_follows(
     before: str, after: str, hole: str
 ) -> None:
-    found = plan(before + after, len(before), manual=False, ending="\n", budget=BUDGET)
-    if isinstance(found, str):
+    found = planned(before + after, len(before), manual=False)
+    if not isinstance(found, Ask):
         return
-    text = insertion(found, hole)
+    text = fitted(found, hole)
     rest = after.partition("\n")[0]
     assert "\n" not in text
     for ahead in (rest, rest.lstrip()):

@@ -5,7 +5,8 @@ import warnings
 from dataclasses import replace
 
 import pytest
-from dlmd_lsp.context import Ask, Budget, insertion, plan
+from dlmd_lsp.context import Ask, Budget, fitted, plan
+from dlmd_lsp.document import Document
 from dlmd_lsp.show.items import parts
 from dlmd_lsp.show.offer import Offer, Place
 from dlmd_lsp.show.parses import is_whole, without_breaking
@@ -114,9 +115,11 @@ def test_other_changes_leave_nothing(
 @given(CODE, CODE, CODE)
 def test_the_suffix_is_never_said_twice(before: str, after: str, hole: str) -> None:
     """Neither its first line behind the cursor, nor the lines below."""
-    found = plan(before + after, len(before), manual=True, ending="\n", budget=Budget())
+    text, at = before + after, len(before)
+    place = Document("file:///a.txt", text, 1).place(at)
+    found = plan(text, at, manual=True, ending="\n", budget=Budget(), place=place)
     assert isinstance(found, Ask)
-    text = insertion(found, hole)
+    text = fitted(found, hole)
     behind = after.partition("\n")[0].strip()
     if behind and not behind[0].isalnum() and behind[0] != "_":
         assert not text.endswith(behind)

@@ -18,9 +18,7 @@ from dlmd_lsp.lines import (
     trimmed,
     without_repeated_lines,
 )
-from dlmd_lsp.syntax.languages import language_of
-from dlmd_lsp.syntax.place import Extent, Place, place_of
-from dlmd_lsp.syntax.tree import Tree
+from dlmd_lsp.syntax.place import Extent, Place
 
 Pieces = list[str | int]
 
@@ -71,7 +69,7 @@ def plan(
     manual: bool,
     ending: str,
     budget: Budget,
-    place: Place | None = None,
+    place: Place,
     scale: float = 1.0,
     context: int = 0,
 ) -> Ask | Reason:
@@ -81,8 +79,6 @@ def plan(
         return "empty-document"
     if not manual and _is_word(before[-1:]) and _is_word(after[:1]):
         return "mid-word"
-    if place is None:
-        place = place_of(text, offset, Tree(language_of(None, "")))
     line = before.rpartition("\n")[2] + after.partition("\n")[0]
     extent: Extent = place.extent
     if manual and extent == "line" and not line.strip():
@@ -117,19 +113,9 @@ def around(text: str, start: int, end: int, context: int = 0) -> tuple[str, str]
     return plain(before), plain(after)
 
 
-def parts(ask: Ask) -> list[str | int]:
-    """The request: text, a hole of so many tokens, text. Empty texts are left out."""
-    around: list[str | int] = [ask.before, ask.tokens, ask.after]
-    return [part for part in around if part != ""]
-
-
-def insertion(ask: Ask, hole: str) -> str:
-    """What to insert of a filled hole; empty when nothing is worth showing."""
-    return fitted(ask, hole).replace("\n", ask.ending)
-
-
 def fitted(ask: Ask, hole: str) -> str:
-    """The same with line breaks as the model writes them."""
+    """What to insert of a filled hole, line breaks as the model writes them; empty when
+    nothing is worth showing."""
     kept = _one_line(ask, hole) if ask.single_line else _block(ask, hole)
     return kept if kept.strip() else ""
 
