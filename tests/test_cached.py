@@ -182,16 +182,6 @@ def test_a_mask_at_the_start_reads_its_own_row() -> None:
     )
 
 
-def test_rows_share_a_window_and_keep_their_own_masks() -> None:
-    rows = [row_of([3], 1, around=30), row_of([1, 4], 2, around=30)]
-    batch = cached(canvas_of(*rows), schedule="even", reach=1000)[-1]
-    for number, row in enumerate(rows):
-        alone = cached(canvas_of(row), schedule="even", reach=1000)[-1]
-        tokens = batch.tokens_BT[number].tolist()
-        got = tokens[-len(row) :] if number % 2 else tokens[: len(row)]
-        assert got == alone.tokens_BT[0].tolist()
-
-
 # ---- looking again ----
 
 
@@ -214,20 +204,6 @@ def test_full_forwards_come_by_what_was_committed(
     states = cached(canvas, schedule="even", **choice)
     assert [state.forwards_full for state in states] == full
     assert [state.forwards for state in states] == list(range(1, 9))
-
-
-@pytest.mark.parametrize("temperature", [0.0, 0.7])
-@pytest.mark.parametrize(
-    "choice", [{"refresh_tokens": 3}, {"refresh_share": 0.5}, {}], ids=str
-)
-def test_rows_beside_each_other_are_looked_at_no_oftener(
-    choice: dict[str, Any], temperature: float
-) -> None:
-    how = choice | {"schedule": "even", "temperature": temperature, "seed": 1}
-    alone = cached(canvas_of(row_of([8], 0)), **how)
-    beside = cached(canvas_of(*(row_of([8], n) for n in range(6))), **how)
-    looks = [[state.forwards_full for state in each] for each in (alone, beside)]
-    assert looks[0] == looks[1]
 
 
 def test_a_narrow_choice_is_left_to_a_full_forward() -> None:

@@ -16,8 +16,10 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from dlmd.settings import Settings
-from dlmd.store import automatic
+from dlmd.store import adapters, automatic
 from dlmd.wire import discovery
 from dlmd.wire.client import Client, Endpoint
 from dlmd.wire.discovery import Discovery
@@ -119,17 +121,29 @@ async def _choose_again(endpoint: Endpoint) -> Status:
     return await status(endpoint)
 
 
-async def fill(request: Infill, endpoint: Endpoint | None) -> tuple[Status, Result]:
-    """The result, and who gave it."""
+def tuned(request: Infill, file: Path | None, status: Status) -> Infill:
+    """The request by the adapter of the repository that the file stands in, if it has one."""
+    name = None if file is None else adapters.of_file(file, status.model)
+    return request if name is None else replace(request, adapter=name)
+
+
+async def fill(
+    request: Infill, endpoint: Endpoint | None, file: Path | None = None
+) -> tuple[Status, Result]:
+    """The result, and who gave it. `file`: where the text is from, on the daemon's machine."""
     async with Client.connect(endpoint) as client:
-        async for message in client.infill(request):
+        async for message in client.infill(tuned(request, file, client.status)):
             if isinstance(message, Result):
                 return client.status, message
     raise AssertionError("an infill ends with a result or an exception")
 
 
 async def fill_drawn(
-    request: Infill, endpoint: Endpoint | None, console: "Console", delay_s: float
+    request: Infill,
+    endpoint: Endpoint | None,
+    console: "Console",
+    delay_s: float,
+    file: Path | None = None,
 ) -> tuple[Status, Result]:
     """The same, with every state drawn; `delay_s` slows the drawing and nothing else."""
     # A pipe does not wait for what only a terminal needs.
@@ -150,7 +164,8 @@ async def fill_drawn(
     async with Client.connect(endpoint) as client:
         # Live redraws by itself too: the model may still be loading, with progress to show.
         with Live(console=console, get_renderable=picture) as live:
-            async for message in paced(client.infill(request), delay_s):
+            messages = client.infill(tuned(request, file, client.status))
+            async for message in paced(messages, delay_s):
                 if isinstance(message, State):
                     seen.append(message)
                 else:

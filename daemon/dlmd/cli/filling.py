@@ -23,6 +23,8 @@ from dlmd.flags import bounded, setting, typed
 from dlmd.settings import Mode, Settings, load
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dlmd.holes import Document
     from dlmd.wire.client import Endpoint
     from dlmd.wire.protocol import Infill, Result, Status
@@ -91,7 +93,9 @@ def infill(
     )
     drawn = sys.stdout.isatty() and not as_json
     pause_s = delay / 1000 if drawn else None
-    status, result = _asked(request, ask.reach(settings, announce), pause_s)
+    # Another machine has adapters of its own.
+    file = document.path if settings.connect is None else None
+    status, result = _asked(request, ask.reach(settings, announce), pause_s, file)
     filled = holes.spliced(document.parts, result.candidates[0].holes)
     if as_json:
         print_json(_described(status, result))
@@ -169,17 +173,20 @@ def _request(
 
 
 def _asked(
-    request: "Infill", endpoint: "Endpoint | None", delay_s: float | None
+    request: "Infill",
+    endpoint: "Endpoint | None",
+    delay_s: float | None,
+    file: "Path | None",
 ) -> "tuple[Status, Result]":
     import asyncio
 
     from dlmd import ask
 
     if delay_s is None:
-        return asyncio.run(ask.fill(request, endpoint))
+        return asyncio.run(ask.fill(request, endpoint, file))
     from rich.console import Console
 
-    return asyncio.run(ask.fill_drawn(request, endpoint, Console(), delay_s))
+    return asyncio.run(ask.fill_drawn(request, endpoint, Console(), delay_s, file))
 
 
 def _described(status: "Status", result: "Result") -> dict[str, Any]:

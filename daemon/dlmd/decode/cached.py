@@ -112,12 +112,18 @@ class Windows:
     def everything(
         self, canvas: Canvas, places: Places, left_B: Sequence[int]
     ) -> tuple[Tensor, Canvas]:
-        rows_N = flat(places.source_BM, canvas.tokens_BT.shape[1])
-        logits_NV = self.model(
-            canvas.tokens_BT, canvas.valid_BT, rows_N=rows_N, cache=self.cache
-        )
+        tokens_BT, valid_BT = canvas.tokens_BT, canvas.valid_BT
+        B, M = places.shape
+        if alike(tokens_BT) and (valid_BT is None or alike(valid_BT)):
+            # Candidates before the first draw: one row is computed, all keep its keys.
+            tokens_BT = tokens_BT[:1]
+            valid_BT = None if valid_BT is None else valid_BT[:1]
+        rows = tokens_BT.shape[0]
+        rows_N = flat(places.source_BM[:rows], tokens_BT.shape[1])
+        logits_NV = self.model(tokens_BT, valid_BT, rows_N=rows_N, cache=self.cache)
         self.stale, self.whole, self.left_B = False, True, list(left_B)
-        return logits_NV.view(*places.shape, -1), counted(canvas)
+        canvas = counted(canvas, tokens_BT.numel())
+        return logits_NV.view(rows, M, -1).repeat(B // rows, 1, 1), canvas
 
     def due(self, left_B: Sequence[int]) -> bool:
         """Whether in any row enough was committed since the last full forward: rows decode
@@ -138,6 +144,11 @@ class Windows:
         lead = narrowest(step.reading, step.open_BM, step.chosen_BM)
         self.stale = bool(lead < self.settings.doubt)
         return self.stale
+
+
+def alike(rows_BT: Tensor) -> bool:
+    """Whether there are several rows, and all are the first one again."""
+    return rows_BT.shape[0] > 1 and bool((rows_BT == rows_BT[:1]).all())
 
 
 def same(one_BT: Tensor | None, other_BT: Tensor | None) -> bool:

@@ -290,7 +290,7 @@ class Ahead:
         n = self.board.outbox.taken
         tokens_m, known_m, left, lead = self.board.read(n, len(at_m))
         if whole:
-            state = counted(state)
+            state = counted(state, state.tokens_BT.numel())
         else:
             state = replace(
                 state,

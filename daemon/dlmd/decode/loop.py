@@ -80,7 +80,9 @@ class FullForwards:
     ) -> tuple[Tensor, Canvas]:
         rows_N = flat(places.source_BM, canvas.tokens_BT.shape[1])
         logits_NV = self.model(canvas.tokens_BT, canvas.valid_BT, rows_N=rows_N)
-        return logits_NV.view(*places.shape, -1), counted(canvas)
+        return logits_NV.view(*places.shape, -1), counted(
+            canvas, canvas.tokens_BT.numel()
+        )
 
     def doubts(self, step: Step) -> bool:
         return False
@@ -354,8 +356,8 @@ def flat(columns_BM: Tensor, width: int) -> Tensor:
     return (columns_BM + first_B1).flatten()
 
 
-def counted(canvas: Canvas) -> Canvas:
-    rows = canvas.tokens_BT.numel()
+def counted(canvas: Canvas, rows: int) -> Canvas:
+    """One full forward more, in which so many positions went through the layers."""
     return replace(
         canvas,
         forwards_full=canvas.forwards_full + 1,

@@ -63,7 +63,8 @@ class Cache:
     def begin(
         self, T: int, valid_BT: Tensor | None, cos_BTE: Tensor, sin_BTE: Tensor
     ) -> None:
-        """A full forward over T positions starts: from now on its slots are those seen."""
+        """A full forward over T positions starts: from now on its slots are those seen. A
+        forward of one row fills all rows alike."""
         assert self.capacity >= T, f"{T} positions do not fit {self.capacity} slots"
         self.length = T
         self.masked = self.whole or valid_BT is not None

@@ -54,6 +54,29 @@ def find(name: str) -> Path:
     return folder
 
 
+def of_file(path: Path, model: str | None) -> str | None:
+    """The adapter that was tuned on the repository which a file stands in, if it was tuned
+    on the model of that name: who asks about the file names it. Of a repository inside
+    another one the inner counts."""
+    if not (home := adapters_dir()).is_dir():
+        return None
+    for folder in path.resolve().parents:
+        name = name_for(folder)
+        if (home / name).is_dir():
+            return name if _of_model(name, model) else None
+    return None
+
+
+def _of_model(name: str, model: str | None) -> bool:
+    try:
+        known = read(name).base_model
+    except ValueError:
+        return False
+    if model is None or known == model:
+        return known == model
+    return "/" in model and Path(known) == Path(model).expanduser().resolve()
+
+
 def read(name: str) -> Adapter:
     folder = find(name)
     try:
@@ -117,6 +140,10 @@ def install(source: Path, name: str, *, base: Path, base_model: str) -> Adapter:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return read(name)
+
+
+def is_there(name: str) -> bool:
+    return NAME.fullmatch(name) is not None and (adapters_dir() / name).is_dir()
 
 
 def remove(name: str) -> None:
