@@ -1,12 +1,16 @@
 """An adapter goes live only with the evidence, and the one before it comes back."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from dlmd.store import adapters
 from dlmd_finetune.activation import activate, roll_back
 
+from tests.fakes.adapter import saved_adapter
+from tests.fakes.running import ROOT, daemon, environment
 from tests.fakes.tiny import tiny_model_folder
 
 
@@ -52,3 +56,70 @@ def test_the_one_before_comes_back_and_then_none(base: Path, tmp_path: Path) -> 
     assert adapters.listed() == []
     with pytest.raises(ValueError, match="there is nothing to take back"):
         roll_back(repo)
+
+
+def infilled(file: Path, runtime: Path) -> str:
+    """What a user sees who asks by the command line, in a process of its own."""
+    line = [sys.executable, "-m", "dlmd", "infill", f"{file}:1", "--tokens", "12"]
+    told = subprocess.run(
+        [*line, "--json", "--mode", "exact"],
+        cwd=ROOT,
+        env=environment(runtime),
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stderr
+    return str(json.loads(told.stdout)["candidates"][0]["holes"][0])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_running_daemon_answers_by_it_for_files_of_its_repository_alone(
+    base: Path, tmp_path: Path
+) -> None:
+    runtime, repo = tmp_path / "runtime", tmp_path / "repo"
+    inside, outside = repo / "deep" / "a.py", tmp_path / "other" / "a.py"
+    for file in (inside, outside):
+        file.parent.mkdir(parents=True)
+        file.write_text("def f(x):")
+    runs = []
+    for seed, mark in enumerate("ab"):
+        run = finished(tmp_path / mark, "better", mark)
+        saved_adapter(base, run / "adapter", seed=seed, size=1.0)
+        runs.append(run)
+    options = ("--model", str(base), "--device", "cpu")
+    command = (sys.executable, "-m", "dlmd", "serve", *options)
+    with daemon(runtime, argv=command):
+        bare = infilled(outside, runtime)
+        assert infilled(inside, runtime) == bare
+        seen = [bare]
+        for run in runs:  # the second takes the place of the first under its name
+            told = activate(run, repo, base, str(base))
+            assert "answers with it from now on" in told
+            seen.append(infilled(inside, runtime))
+            assert infilled(outside, runtime) == bare
+        assert len(set(seen)) == 3
+        assert "in place again" in roll_back(repo)
+        assert infilled(inside, runtime) == seen[1]
+        assert "taken out" in roll_back(repo)
+        assert infilled(inside, runtime) == bare
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_daemon_with_another_model_is_not_asked_for_it(
+    base: Path, tmp_path: Path
+) -> None:
+    runtime, repo = tmp_path / "runtime", tmp_path / "repo"
+    repo.mkdir()
+    (repo / "a.py").write_text("def f(x):")
+    other = tiny_model_folder(tmp_path / "other model", seed=1)
+    run = finished(tmp_path / "run", "better", "a")
+    saved_adapter(base, run / "adapter", size=1.0)
+    options = ("--model", str(other), "--device", "cpu")
+    command = (sys.executable, "-m", "dlmd", "serve", *options)
+    with daemon(runtime, argv=command):
+        bare = infilled(repo / "a.py", runtime)
+        told = activate(run, repo, base, str(base))
+        assert "does not compute with it" in told and "use that model" in told
+        assert infilled(repo / "a.py", runtime) == bare

@@ -141,3 +141,33 @@ def test_the_note_says_no_more_than_it_must(
     installed(source, base)
     note = json.loads((home / "repo-1" / "dlmd.json").read_text())
     assert set(note) == {"base_sha256", "base_model", "created"}
+
+
+def test_a_file_finds_the_adapter_of_its_repository_and_of_its_model(
+    home: Path, source: Path, base: Path, tmp_path: Path
+) -> None:
+    outer, inner = tmp_path / "outer", tmp_path / "outer" / "inner"
+    inner.mkdir(parents=True)
+    file = inner / "deep" / "a.py"  # need not be there yet
+    assert adapters.of_file(file, "tiny") is None
+    installed(source, base, adapters.name_for(outer))
+    assert adapters.of_file(file, "tiny") == adapters.name_for(outer)
+    assert adapters.of_file(file, "another") is None
+    assert adapters.of_file(file, None) is None
+    assert adapters.of_file(tmp_path / "a.py", "tiny") is None
+    installed(source, base, adapters.name_for(inner))
+    assert adapters.of_file(file, "tiny") == adapters.name_for(inner)
+    assert adapters.of_file(outer / "a.py", "tiny") == adapters.name_for(outer)
+    (home / adapters.name_for(inner) / "dlmd.json").write_text("{")
+    assert adapters.of_file(file, "tiny") is None
+
+
+def test_models_in_folders_are_told_apart_by_their_place(
+    home: Path, source: Path, base: Path, tmp_path: Path
+) -> None:
+    name = adapters.name_for(tmp_path)
+    place = str(base.resolve())
+    adapters.install(source, name, base=base, base_model=place)
+    assert adapters.of_file(tmp_path / "a.py", f"{base}/../{base.name}") == name
+    assert adapters.of_file(tmp_path / "a.py", f"{base}s") is None
+    assert adapters.is_there(name) and not adapters.is_there("../" + name)

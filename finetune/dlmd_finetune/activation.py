@@ -1,7 +1,8 @@
 """An adapter goes live, or gives way to the one before it.
 
 Only what the gate called better; the adapter that was there stays beside it, and one
-command brings it back. A running daemon takes it at once. Must not know how it was made.
+command brings it back. It is for files of its repository: who asks about one of them names
+it, and a running daemon takes it with the next such request. Must not know how it was made.
 """
 
 import asyncio
@@ -10,11 +11,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dlmd.store import adapters
+from dlmd.profiles import EMBEDDED_FOLDER
+from dlmd.store import adapters, shelf
 from dlmd.wire.client import Client, DaemonFailure, DaemonGone
+from dlmd.wire.protocol import Infill, hole
 
 BEFORE = "-before"
-ACTIVE = "the adapter {name} is in place"
+ACTIVE = "the adapter {name} is in place for files of {repo}"
 
 
 def activate(folder: Path, repo: Path, base: Path, base_model: str) -> str:
@@ -36,8 +39,17 @@ def activate(folder: Path, repo: Path, base: Path, base_model: str) -> str:
         place = home / (name + BEFORE)
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(home / name, place)
-    adapters.install(folder / "adapter", name, base=base, base_model=base_model)
-    return f"{ACTIVE.format(name=name)}; {tell_daemon(name)}"
+    known = named(base, base_model)
+    adapters.install(folder / "adapter", name, base=base, base_model=known)
+    return f"{ACTIVE.format(name=name, repo=repo)}; {tell_daemon(name)}"
+
+
+def named(base: Path, word: str) -> str:
+    """A model as a daemon calls it: by its name, or by the place of its folder."""
+    if base == EMBEDDED_FOLDER:
+        return word
+    record = shelf.of_folder(base)
+    return str(base.expanduser().resolve()) if record is None else record.name
 
 
 def roll_back(repo: Path) -> str:
@@ -56,19 +68,24 @@ def roll_back(repo: Path) -> str:
 
 
 def tell_daemon(name: str | None) -> str:
-    """Let a running daemon compute with it from the next request on."""
+    """Let a running daemon forget what it had, and try what is there now."""
     try:
-        return asyncio.run(_use(name))
+        return asyncio.run(_tried(name))
     except DaemonGone:
-        return "no daemon runs; the next one takes it with --adapter"
+        return "no daemon runs; the next one finds it"
     except (DaemonFailure, ValueError, OSError) as refused:
-        return f"the running daemon goes on as it was: {refused}"
+        return f"the running daemon does not compute with it: {refused}"
 
 
-async def _use(name: str | None) -> str:
+async def _tried(name: str | None) -> str:
     async with Client.connect() as client:
-        await client.use_adapter(None)  # else one of that name counts as in place
-        if name is not None:
-            await client.use_adapter(name)
-        how = "without an adapter" if name is None else "with it"
-        return f"the running daemon computes {how} from now on"
+        before = client.status.adapter
+        await client.use_adapter(None)  # else one of that name counts as in the weights
+        if before is not None and adapters.is_there(before):
+            await client.use_adapter(before)
+        if name is None:
+            return "the running daemon answers without it from now on"
+        asked = Infill(id="tried", parts=["", hole(length=1)], adapter=name)
+        async for _ in client.infill(asked):
+            pass
+        return "the running daemon answers with it from now on"
