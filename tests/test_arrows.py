@@ -53,7 +53,9 @@ ARROWS: dict[str, set[str]] = {
         "dlmd.profiles",
         "dlmd.settings",
     },
-    "dlmd_lsp": {"dlmd.wire", "dlmd.settings", "dlmd.profiles"},
+    "dlmd_lsp": {"dlmd.wire", "dlmd.settings", "dlmd.profiles", "dlmd_lsp.tuned"},
+    # Which adapter a file is asked with is told by the folder they lie in.
+    "dlmd_lsp.tuned": {"dlmd.store"},
     "dlmd_finetune": {"dlmd.decode", "dlmd.model", "dlmd.wire", "dlmd.profiles"},
     "dlmd_finetune.sandbox": set(),
     "dlmd_finetune.tasks": {"dlmd_finetune.sandbox"},
@@ -68,7 +70,7 @@ ARROWS: dict[str, set[str]] = {
     "dlmd_finetune.choices": {"dlmd_finetune.tasks"},
     "dlmd_finetune.watching": {"dlmd_finetune.rl"},
     "dlmd_finetune.borrowing": {"dlmd.wire"},
-    "dlmd_finetune.activation": {"dlmd.store", "dlmd.wire"},
+    "dlmd_finetune.activation": {"dlmd.profiles", "dlmd.store", "dlmd.wire"},
     "dlmd_finetune.repository": {
         "dlmd_finetune.evidence",
         "dlmd_finetune.sandbox",
