@@ -66,6 +66,7 @@ def bench(*kinds: Kind) -> Bench:
         ({"sandbox": "docker"}, "no sandbox named 'docker'"),
         ({"limit": 0}, "--limit is 0"),
         ({"workers": 0}, "--workers is 0"),
+        ({"answers": "model", "dtype": "fp16"}, "--dtype is 'fp16'; expected auto"),
         ({"answers": "model", "model": "/nowhere"}, "no model folder at /nowhere"),
         ({"answers": "model", "model": "dreamon-7b"}, "not part of dlmd"),
     ],

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SAMPLED_BYTES = 2**20
 BATCH = 32  # samples of one task that are decoded together
+DTYPES = ("auto", "float32", "bfloat16")
 LONG = 256  # masks of a hole that is a body or a module
 
 
@@ -36,8 +37,13 @@ class Choices:
     top_p: float | None = None
     length: str = "auto"  # auto, oracle, or a number of tokens
     seed: int = 0
+    dtype: str = "auto"  # bfloat16 on a GPU, float32 elsewhere
 
     def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(
+                f"--dtype is {self.dtype!r}; expected {', '.join(DTYPES[:-1])} or {DTYPES[-1]}"
+            )
         known = self.length in ("auto", "oracle")
         if not known and not (self.length.isdecimal() and int(self.length)):
             raise ValueError(
@@ -62,10 +68,13 @@ def from_model(
 
     import torch
     from dlmd.decode.tokenizer import Tokenizer
-    from dlmd.model import cuda, load, lora
+    from dlmd.model import cpu, cuda, load, lora
 
     device = cuda.choose(device)
-    kind = "bfloat16" if device.startswith("cuda") else "float32"
+    cpu.keep_freed_memory()
+    kind = choices.dtype
+    if kind == "auto":
+        kind = "bfloat16" if device.startswith("cuda") else "float32"
     network = load(folder, device=device, dtype=getattr(torch, kind))
     identity = {
         "answers": "model",

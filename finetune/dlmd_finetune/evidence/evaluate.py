@@ -86,6 +86,13 @@ class EvalConfig:
     device: str = field(
         default="auto", metadata={"help": "auto, cpu, mps, cuda or cuda:1."}
     )
+    dtype: str = field(
+        default="auto",
+        metadata={
+            "help": "float32, bfloat16 (faster on most processors, and other answers where "
+            "two are nearly as likely), or auto: bfloat16 on a GPU."
+        },
+    )
     sandbox: str = field(
         default="subprocess",
         metadata={
@@ -132,6 +139,7 @@ class EvalConfig:
             top_p=self.top_p,
             length=self.length,
             seed=self.seed,
+            dtype=self.dtype,
         )
 
 
