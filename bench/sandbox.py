@@ -50,9 +50,10 @@ def same(mined: Mined, task: Task) -> str:
 
 
 def cpu_seconds(room: Room) -> float:
-    """What the warm workers and all that they waited for have used so far."""
+    """What the workers and all that they waited for have used so far."""
     assert isinstance(room, Crew)
-    roots = {slot.worker.process.pid for slot in room.slots if slot.worker}
+    kept = [w for slot in room.slots for w in (slot.worker, slot.cold) if w]
+    roots = {worker.process.pid for worker in kept}
     parents, used = {}, {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -71,8 +72,13 @@ def measure(room: Room, them: list[Candidate], cold: int) -> dict[str, object]:
     warm = room.evaluate(them)
     warm_s = time.perf_counter() - begun
     warm_cpu_s = cpu_seconds(room) - used
-    begun = time.perf_counter()
+    room.confirm_all(them[:4])
+    begun, used = time.perf_counter(), cpu_seconds(room)
     cold_outcomes = [room.confirm(each) for each in them[:cold]]
+    alone_s = time.perf_counter() - begun
+    cold_cpu_s = cpu_seconds(room) - used
+    begun = time.perf_counter()
+    room.confirm_all(them[:cold])
     cold_s = time.perf_counter() - begun
     kinds = Counter(
         ("all passed" if not each.failed else "some failed")
@@ -84,8 +90,10 @@ def measure(room: Room, them: list[Candidate], cold: int) -> dict[str, object]:
         "candidates": len(them),
         "tests_each": round(sum(len(c.node_ids) for c in them) / len(them), 1),
         "warm_per_s": round(len(them) / warm_s, 1),
-        "cold_per_s_one_at_a_time": round(cold / cold_s, 2),
+        "cold_per_s": round(cold / cold_s, 1),
+        "cold_per_s_one_at_a_time": round(cold / alone_s, 1),
         "warm_cpu_ms_each": round(1000 * warm_cpu_s / len(them), 1),
+        "cold_cpu_ms_each": round(1000 * cold_cpu_s / cold, 1),
         "outcomes": dict(kinds),
         "cold_differs_from_warm": sum(
             a != b for a, b in zip(warm, cold_outcomes, strict=False)

@@ -54,6 +54,17 @@ def test_a_right_fill_is_confirmed_cold_and_asked_once(
     assert first["return a"].reward == PARSES
 
 
+def test_fills_that_python_reads_alike_are_run_once(
+    tasks: list[Task], tmp_path: Path
+) -> None:
+    room = ToyRoom()
+    judge = Judge(room=room, tree=tmp_path)
+    first = judge.judge(tasks[1], ["return a + 1", "return  (a + 1)  # one more"])
+    later = judge.judge(tasks[1], ["return (a + 1)", "return 1 + a"])
+    assert (room.warm, room.cold, judge.asked) == (2, 2, 2)
+    assert all(judged.passed for judged in (*first.values(), *later.values()))
+
+
 def test_who_fails_what_was_held_back_earns_nothing(
     tasks: list[Task], tmp_path: Path
 ) -> None:

@@ -47,6 +47,9 @@ class Here:
         failed = tuple(t for t in candidate.node_ids if t not in passed)
         return Score(passed, failed)
 
+    def confirm_all(self, candidates: Sequence[Candidate]) -> list[Outcome]:
+        return [self.confirm(each) for each in candidates]
+
     def passes(self, text: str, test: str) -> bool:
         known: dict[str, Any] = {}
         try:

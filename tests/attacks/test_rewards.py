@@ -98,6 +98,7 @@ ORIGINAL_ALIVE = script(
     "        import types\n        kept = types.FunctionType(function.__code__, function.__globals__, 'kept')\n"
     "        function.__globals__['_kept'] = kept\n        function.__code__ = code\n",
 )
+SHARED_KEPT = script("worker.py", "        forget_shared()\n", "        pass\n")
 NOT_CLEARED = script("worker.py", "        empty(place, spec", "        (place, spec")
 
 WRITE_TESTS = """
@@ -199,6 +200,24 @@ if os.path.exists("/tmp/left"):
     return open("/tmp/left").read().split("|")[(len(text) > 1) + (len(text) > 4)]
 return None
 """
+SHARE = """
+import ctypes
+library = ctypes.CDLL(None)
+library.shmat.restype = ctypes.c_void_p
+place = library.shmat(library.shmget(7731, 64, 0o1600), None, 0)
+ctypes.memmove(place, b"x|a-b|hello-big-world", 22)
+return None
+"""
+SHARED = """
+import ctypes
+library = ctypes.CDLL(None)
+library.shmat.restype = ctypes.c_void_p
+number = library.shmget(7731, 64, 0)
+if number >= 0:
+    left = ctypes.string_at(library.shmat(number, None, 0)).decode()
+    return left.split("|")[(len(text) > 1) + (len(text) > 4)]
+return None
+"""
 ATTACKS = [
     Attack(
         "edits the tests",
@@ -291,6 +310,13 @@ ATTACKS = [
         True,
         setup="open('/tmp/left', 'w').write('x|a-b|hello-big-world')\nreturn None",
     ),
+    Attack(
+        "finds what another left in shared memory",
+        SHARED,
+        (NO_GUARD, SHARED_KEPT),
+        True,
+        setup=SHARE,
+    ),
 ]
 
 each = pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.name)
@@ -308,10 +334,10 @@ def room(tree: Path) -> Iterator[Crew]:
 
 
 def earned(room: Crew, attack: Attack, *, cold: bool) -> int:
+    run = room.confirm_all if cold else room.evaluate
     if attack.setup:
-        room.evaluate([candidate(attack.setup)])
-    one = attack.candidate
-    return passed(room.confirm(one) if cold else room.evaluate([one])[0])
+        run([candidate(attack.setup)])
+    return passed(run([attack.candidate])[0])
 
 
 def test_a_stub_earns_nothing_and_honest_work_everything(room: Crew) -> None:
@@ -348,6 +374,16 @@ def test_it_succeeds_without_any_defence(
         defence(monkeypatch)
     with rig.room(tree) as weak:
         assert earned(weak, attack, cold=attack.cold) >= len(attack.node_ids) * 0.6
+
+
+def test_shared_memory_is_cleared_whoever_could_make_it(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_policy(monkeypatch)
+    NO_GUARD(monkeypatch)
+    [attack] = [each for each in ATTACKS if each.body == SHARED]
+    with rig.room(tree) as weak:
+        assert earned(weak, attack, cold=False) == earned(weak, attack, cold=True) == 0
 
 
 SPECIAL = (

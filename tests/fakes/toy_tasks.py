@@ -68,6 +68,9 @@ class ToyRoom:
         self.cold += 1
         return judged(candidate)
 
+    def confirm_all(self, candidates: Sequence[Candidate]) -> list[Outcome]:
+        return [self.confirm(candidate) for candidate in candidates]
+
 
 def judged(candidate: Candidate) -> Outcome:
     passed = [test for test in candidate.node_ids if holds(candidate.text, test)]

@@ -7,6 +7,7 @@ there counts. Three outcomes: a score, a policy fault (no reward), an infrastruc
 """
 
 import ast
+import hashlib
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,7 +28,7 @@ PARSES, SHARE, ALL = 0.05, 0.55, 0.4
 STARTING_S = (
     30.0  # a cold run starts Python and collects, on a machine that may be busy
 )
-Key = tuple[str, str]  # task, fill
+Key = tuple[str, str]  # task, and a fill or its shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +92,23 @@ class Judge:
         return {f: found[f] if f in found else self.known[task.id, f] for f in distinct}
 
     def _fresh(self, task: Task, fills: list[str]) -> list[Judged]:
+        """Of fills that differ in spaces and comments alone one is run for all."""
         before = text_of(self.tree, task.path)
         texts = {fill: filled(before, task, fill) for fill in fills}
-        sound = [fill for fill in fills if parses(texts[fill])]
+        shapes = {fill: (task.id, shape(texts[fill])) for fill in fills}
+        first: dict[Key, str] = {}
+        for fill, key in shapes.items():
+            if key[1] and key not in self.known:
+                first.setdefault(key, fill)
+        found = dict(zip(first, self._run(task, texts, [*first.values()]), strict=True))
+        self.known |= {k: j for k, j in found.items() if j.reward is not None}
+        wrong = Judged(reward=0.0, fault="syntax")
+        return [
+            (found.get(key) or self.known[key]) if key[1] else wrong
+            for key in shapes.values()
+        ]
 
+    def _run(self, task: Task, texts: dict[str, str], fills: list[str]) -> list[Judged]:
         def candidate(
             fill: str, tests: tuple[str, ...], more_s: float = 0.0
         ) -> Candidate:
@@ -105,30 +119,32 @@ class Judge:
                 timeout_s=task.timeout_s + more_s,
             )
 
-        outcomes = self.room.evaluate([candidate(f, task.tests) for f in sound])
-        self.asked += len(sound)
-        judged = {
-            fill: graded(outcome, task)
-            for fill, outcome in zip(sound, outcomes, strict=True)
-        }
-        for fill, warm in judged.items():
-            if warm.reward is not None and warm.reward > PARSES:
-                tests = task.tests + task.held_back
-                cold = self.room.confirm(candidate(fill, tests, STARTING_S))
-                judged[fill] = confirmed(warm, cold, task)
-        wrong = Judged(reward=0.0, fault="syntax")
-        return [judged.get(fill, wrong) for fill in fills]
+        outcomes = self.room.evaluate([candidate(f, task.tests) for f in fills])
+        self.asked += len(fills)
+        judged = [graded(outcome, task) for outcome in outcomes]
+        paid = [
+            n
+            for n, warm in enumerate(judged)
+            if warm.reward is not None and warm.reward > PARSES
+        ]
+        tests = task.tests + task.held_back
+        colds = self.room.confirm_all(
+            [candidate(fills[n], tests, STARTING_S) for n in paid]
+        )
+        for n, cold in zip(paid, colds, strict=True):
+            judged[n] = confirmed(judged[n], cold, task)
+        return judged
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
 
-def parses(text: str) -> bool:
-    """Whether Python would read it; a look that costs no room."""
+def shape(text: str) -> str:
+    """The same for texts that Python reads alike, and no fill; empty when it cannot."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of candidates, none of our business
-            ast.parse(text)
+            read = ast.dump(ast.parse(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+        return ""
+    return "\0" + hashlib.sha256(read.encode(errors="surrogatepass")).hexdigest()

@@ -40,6 +40,8 @@ class Slot:
     folder: Path
     worker: Worker | None = None
     tests: tuple[str, ...] = ()
+    cold: Worker | None = None  # has imported nothing of the repository
+    confined: Confined | None = None
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Crew:
     free: "queue.SimpleQueue[Slot]" = field(default_factory=queue.SimpleQueue)
     collected: frozenset[str] = frozenset()
     errors: tuple[str, ...] = ()
+    files: dict[str, bool] = field(default_factory=dict)  # see ahead.py
     tests: tuple[str, ...] = ()
     usual: dict[tuple[bool, tuple[str, ...]], frozenset[str] | None] = field(
         default_factory=dict
@@ -73,7 +76,7 @@ class Crew:
         with self._slot() as slot:
             try:
                 if self.setting.command:
-                    self._fresh(slot, warm=False).end()
+                    self._cold_worker(slot)
                 else:
                     self._warm_worker(slot)
             except Dead as error:
@@ -84,8 +87,9 @@ class Crew:
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
         for slot in self.slots:
-            if slot.worker is not None:
-                slot.worker.let_go()
+            for worker in (slot.worker, slot.cold):
+                if worker is not None:
+                    worker.let_go()
         self.pool.shutdown(wait=True)
         for slot in self.slots:
             self._dismiss(slot)
@@ -94,7 +98,10 @@ class Crew:
         return list(self.pool.map(partial(self._run, cold=False), candidates))
 
     def confirm(self, candidate: Candidate) -> Outcome:
-        return self.pool.submit(self._run, candidate, cold=True).result()
+        return self.confirm_all([candidate])[0]
+
+    def confirm_all(self, candidates: Sequence[Candidate]) -> list[Outcome]:
+        return list(self.pool.map(partial(self._run, cold=True), candidates))
 
     # ---- one candidate ----
 
@@ -141,6 +148,7 @@ class Crew:
             if normal is None:
                 return InfraFault("the unchanged file could not be run to compare with")
             if gained := sorted(reading.changed - normal):
+                self._dismiss_cold(slot)
                 return PolicyFault(f"replaced {', '.join(gained[:3])}")
         return reading.score
 
@@ -160,7 +168,7 @@ class Crew:
 
     def _attempt(self, slot: Slot, one: "Try") -> Reading | PolicyFault:
         worker = (
-            self._fresh(slot, warm=False)
+            self._cold_worker(slot)
             if one.cold
             else self._warm_worker(slot, one.candidate.node_ids)
         )
@@ -175,19 +183,22 @@ class Crew:
             self._dismiss(slot)
             raise Lost(str(error)) from None
         finally:
-            if one.cold:
-                worker.end()
             if before is not None and prepare.state_of(slot.folder) != before:
                 self._dismiss(slot)
                 prepare.remove(slot.folder)
             elif file.parent.is_dir():
                 prepare.replace_file(file, original)
+        asked = one.candidate.node_ids
         if self.setting.command:
-            return Reading(listed(reply["junit"], one.candidate.node_ids), frozenset())
-        return verdict.read(reply["said"], one.candidate.node_ids)
+            return Reading(listed(reply["junit"], asked), frozenset())
+        reading = verdict.read(reply["said"], asked)
+        if reply["how"] != "ended" or isinstance(reading, PolicyFault):
+            self._dismiss_cold(slot)  # asked again only after nothing strange
+        return reading
 
     def _request(self, slot: Slot, one: "Try") -> dict[str, Any]:
-        junit = self.confine(self.setting, slot.folder).scratch[0] + "/junit.xml"
+        assert slot.confined is not None
+        junit = slot.confined.scratch[0] + "/junit.xml"
         return {
             "path": one.candidate.path,
             "qualname": one.change.qualname,
@@ -223,18 +234,26 @@ class Crew:
             slot.worker, slot.tests = self._fresh(slot, warm=True), self.tests
         return slot.worker
 
+    def _cold_worker(self, slot: Slot) -> Worker:
+        if slot.cold is None or slot.cold.process.poll() is not None:
+            self._dismiss_cold(slot)
+            slot.cold = self._fresh(slot, warm=False)
+        return slot.cold
+
     def _fresh(self, slot: Slot, *, warm: bool) -> Worker:
         setting = self.setting
         if not slot.folder.exists():
             inner = [p for p in setting.python.places if p.is_relative_to(setting.at)]
             mounts = [path.relative_to(setting.at) for path in inner]
             prepare.copy_tree(setting.tree, slot.folder, mounts)
-        confined = self.confine(setting, slot.folder)
+        slot.confined = confined = self.confine(setting, slot.folder)
         errors = slot.folder.with_suffix(".warm" if warm else ".cold")
         worker = start(confined, setting.python.executable, errors)
         limits = setting.limits
         spec = {
             "warm": warm,
+            "command": bool(setting.command),
+            "files": {} if warm else self.files,
             "root": str(confined.root),
             "paths": prepare.source_roots(setting, confined.root),
             "tests": self.tests,
@@ -257,12 +276,19 @@ class Crew:
         if warm:
             self.collected = self.collected | frozenset(reply["items"])
             self.errors = tuple(reply["errors"])
+            self.files = self.files | reply["files"]
         return worker
 
     def _dismiss(self, slot: Slot) -> None:
         if slot.worker is not None:
             slot.worker.end()
             slot.worker = None
+        self._dismiss_cold(slot)
+
+    def _dismiss_cold(self, slot: Slot) -> None:
+        if slot.cold is not None:
+            slot.cold.end()
+            slot.cold = None
 
 
 class Lost(Dead):

@@ -252,6 +252,7 @@ class Cloud:
             },
             "spec": {
                 "warm": not cold,
+                "command": bool(rented.command),
                 "root": root,
                 "paths": roots,
                 "tests": rented.tests,

@@ -23,7 +23,7 @@ SKIPPED = frozenset((".git", ".hg", ".svn", ".bzr", "__pycache__", ".tox", ".nox
     *(".eggs", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"),
     *("node_modules", "htmlcov", ".venv"),
 }
-SCRIPTS = ("worker.py", "runner.py", "seal.py", "warden.py")
+SCRIPTS = ("worker.py", "runner.py", "ahead.py", "seal.py", "warden.py")
 PREFIX = "dlmd-room-"
 OLDEST = (3, 8)
 FACTS = """

@@ -7,7 +7,7 @@ know models, tasks or rewards.
 
     with open_room("bubblewrap", tree, python) as room:
         outcomes = room.evaluate(candidates)      # warm: collected once, forked for each
-        outcome = room.confirm(candidates[0])     # cold: a fresh process, files from disk
+        outcome = room.confirm(candidates[0])     # cold: imported anew, files from disk
 """
 
 from collections.abc import Sequence
@@ -63,4 +63,7 @@ class Room(Protocol):
         """Warm; outcomes in the order of the candidates."""
 
     def confirm(self, candidate: Candidate) -> Outcome:
-        """Cold, for candidates that would be rewarded."""
+        """Cold, for a candidate that would be rewarded."""
+
+    def confirm_all(self, candidates: Sequence[Candidate]) -> list[Outcome]:
+        """The same of many, in their order."""

@@ -14,8 +14,9 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlmd_finetune.sandbox import seal
+    from dlmd_finetune.sandbox import ahead, seal
 else:
+    import ahead
     import seal
 
 FILE_BYTES = 4 * 2**20
@@ -111,7 +112,9 @@ def warm(spec: Spec, ready: Any, serve: Any) -> Any:
         items = {item.nodeid: item for item in session.items}
         functions = functions_of(spec["root"])
         watched = seal.watch(session.config.hook, test_modules(spec["root"], items))
-        ready({"ready": True, "items": list(items), "errors": errors[:20]})
+        files = ahead.loaded(spec["root"])
+        told = {"items": list(items), "errors": errors[:20], "files": files}
+        ready({"ready": True, **told})
         gc.collect()
         gc.freeze()  # out of reach of gc.get_objects, and never copied by a collection
 
@@ -194,21 +197,27 @@ def find(code: Any, names: list[str], start: int) -> Any:
 # ---- cold: nothing of the repository was imported before the fork ----
 
 
-def cold(spec: Spec, request: Request, report: int) -> None:
-    import pytest
-    from _pytest.config import default_plugins
-
-    for name in default_plugins:
-        __import__(f"_pytest.{name}")
-    assert pytest
+def cold(spec: Spec, ready: Any, serve: Any) -> None:
+    """Serves with what is the same for all candidates done already."""
+    drop = ahead.prepare(spec["root"], spec.get("files", {}))
     say_little()
-    close(request, report, seal.watch())
-    files = list(dict.fromkeys(name.split("::")[0] for name in request["node_ids"]))
+    watched = seal.watch()
+    ready({"ready": True})
+    gc.collect()
+    gc.freeze()
 
-    def then(session: Any, errors: list[str]) -> None:
-        run_chosen(request, {item.nodeid: item for item in session.items})
+    def run(request: Request, report: int) -> None:
+        drop(os.path.abspath(request["path"]))
+        close(request, report, watched)
+        files = list(dict.fromkeys(name.split("::")[0] for name in request["node_ids"]))
 
-    collect(spec, files, then)
+        def then(session: Any, errors: list[str]) -> None:
+            run_chosen(request, {item.nodeid: item for item in session.items})
+            os._exit(0)  # all was said
+
+        collect(spec, files, then)
+
+    serve(run)
 
 
 def junit(path: str) -> Any:

@@ -66,14 +66,14 @@ def main() -> NoReturn:
         why = runner.warm(spec, control.tell, partial(serve, spec, control))
         control.tell({"ready": False, "reason": why})
         os._exit(1)
+    if not spec["command"]:
+        runner.cold(spec, control.tell, partial(serve, spec, control))
     control.tell({"ready": True})
-    serve(spec, control, partial(cold, spec))
+    serve(spec, control, become)
 
 
-def cold(spec: Spec, request: Request, report: int) -> None:
-    if request["command"]:
-        os.execvp(request["command"][0], request["command"])
-    runner.cold(spec, request, report)
+def become(request: Request, report: int) -> None:
+    os.execvp(request["command"][0], request["command"])
 
 
 def leave_root(spec: Spec) -> None:
@@ -206,11 +206,29 @@ def clear(spec: Spec, child: int) -> None:
         with suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, 0)
+        forget_shared()
     else:
         warden.sweep(child)
     for place in spec["scratch"]:
         empty(place, spec["keep"])
     os.makedirs(os.environ["HOME"], exist_ok=True)
+
+
+# Of shared memory, semaphores and queues: the highest index, who is there, be gone.
+SHARED = (("shmctl", 14, 15), ("semctl", 19, 20), ("msgctl", 12, 13))
+IPC_RMID = 0
+
+
+def forget_shared() -> None:
+    """System V's, which outlive whoever made them; all of this namespace are a candidate's."""
+    library, told = ctypes.CDLL(None), ctypes.create_string_buffer(1024)
+    for name, info, status in SHARED:
+        control = getattr(library, name)
+        more = (0,) if name == "semctl" else ()
+        for index in range(control(0, *more, info, told) + 1):
+            found = control(index, *more, status, told)
+            if found >= 0:
+                control(found, *more, IPC_RMID, told)
 
 
 def empty(place: str, keep: list[str]) -> None:
