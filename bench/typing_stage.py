@@ -102,5 +102,9 @@ class FakeLink(Link):
         yield
 
     @property
+    def local(self) -> bool:
+        return False  # nothing was tuned here
+
+    @property
     def context(self) -> int:
         return 1024

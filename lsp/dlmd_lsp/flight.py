@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from dlmd.wire.client import DaemonFailure
 from dlmd.wire.protocol import Result, State
 from lsprotocol import types
+from pygls.uris import to_fs_path
 
 from dlmd_lsp import context, document
 from dlmd_lsp.ask.reasons import Reason
@@ -153,7 +154,12 @@ class Flight:
         live = session.options.live_states
         with self._editor.drawing(base, wanted=live) as draw:
             messages = session.infill(
-                self.id, parts, explicit=self._manual, n=n, heat=heat
+                self.id,
+                parts,
+                explicit=self._manual,
+                file=to_fs_path(self._uri) or "",
+                n=n,
+                heat=heat,
             )
             async with aclosing(messages):
                 async for message in messages:

@@ -70,7 +70,7 @@ class Link:
         self._start_allowed = start
         self._command = command
         self._daemon = daemon
-        self._say = say
+        self.say = say
         self._tell = tell
         self._ready: asyncio.Future[Client] | None = None
         self._keepers: set[asyncio.Task[None]] = set()
@@ -94,6 +94,11 @@ class Link:
     @property
     def hanging(self) -> bool:
         return self._silent is not None
+
+    @property
+    def local(self) -> bool:
+        """Whether the daemon sees the files of this machine."""
+        return self._daemon is None or self._daemon.socket is not None
 
     @property
     def context(self) -> int:
@@ -230,7 +235,7 @@ class Link:
 
         def announce(text: str) -> None:
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._say, text)
+                loop.call_soon_threadsafe(self.say, text)
 
         await in_thread(
             partial(discovery.ensure_daemon, self._command, announce=announce)

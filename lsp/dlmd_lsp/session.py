@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from dlmd.wire.client import Client, DaemonGone
+from dlmd.wire.client import Client, DaemonFailure, DaemonGone
 from dlmd.wire.protocol import HolePart, Infill, Result, State
+from msgspec import UNSET
 
 from dlmd_lsp.ask.pace import Pace
 from dlmd_lsp.ask.reasons import Reason, sentence
@@ -22,6 +24,7 @@ from dlmd_lsp.link import DaemonHangs, Link
 from dlmd_lsp.options import Options
 from dlmd_lsp.show.offer import Offer
 from dlmd_lsp.statistics import Statistics
+from dlmd_lsp.tuned import Tuned
 
 T = TypeVar("T")
 Kind = Literal["inline", "command"]
@@ -47,6 +50,7 @@ class Sent:
     uri: str
     parts: Parts
     others: list[Any] = field(default_factory=list)  # around.extras.Extra
+    adapter: str | None = None
 
 
 class Session:
@@ -55,6 +59,7 @@ class Session:
         self.link = link
         self.pace = Pace()
         self.statistics = Statistics()
+        self.tuned = Tuned()
         self.sent: dict[str, Sent] = {}  # the newest of each document
         self._open: dict[str, tuple[Client, str]] = {}  # id -> where it is computed
         self._about: dict[str, About] = {}
@@ -107,12 +112,21 @@ class Session:
                 job.cancel()
 
     async def infill(
-        self, id: str, parts: Parts, *, explicit: bool, n: int = 1, heat: float = 0.0
+        self,
+        id: str,
+        parts: Parts,
+        *,
+        explicit: bool,
+        file: str,
+        n: int = 1,
+        heat: float = 0.0,
     ) -> AsyncGenerator[State | Result, None]:
         """States, then the result. Closing this iterator cancels the request on the device."""
         clock = asyncio.get_running_loop().time
         options = self.options
         for attempt in (1, 2):
+            client = await self.link.client(explicit=explicit)
+            adapter = self._adapter_of(id, file, client)
             request = Infill(
                 id=f"{id}.{attempt}",
                 parts=parts,
@@ -122,8 +136,8 @@ class Session:
                 top_p=options.top_p,
                 n=n,
                 by_token=True,
+                adapter=UNSET if adapter is None else adapter,
             )
-            client = await self.link.client(explicit=explicit)
             heard, heard_at = False, clock()
             try:
                 self._open[id] = (client, request.id)
@@ -141,8 +155,23 @@ class Session:
                 # It died since the last request: a fresh connection deserves one try.
                 if heard or attempt == 2:
                     raise
+            except DaemonFailure as failure:
+                if adapter is None or attempt == 2 or failure.code != "bad_request":
+                    raise
+                self.tuned.refused(adapter, clock())
+                self.link.say(f"{failure}; asked without the adapter")
             finally:
                 self._open.pop(id, None)
+
+    def _adapter_of(self, id: str, file: str, client: Client) -> str | None:
+        """Of the repository a file is in. A daemon elsewhere has adapters of its own."""
+        if not self.link.local or not Path(file).is_absolute():
+            return None
+        now = asyncio.get_running_loop().time()
+        name = self.tuned.adapter_of(Path(file), client.status.model, now)
+        for uri in [uri for uri, sent in self.sent.items() if sent.id == id]:
+            self.sent[uri] = replace(self.sent[uri], adapter=name)
+        return name
 
     async def pin(self, id: str, text: str) -> None:
         """The user typed this at the start of that request's first hole."""

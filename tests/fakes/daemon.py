@@ -27,8 +27,10 @@ def main() -> int:
     for place in options.die_at:
         die_at(place)
     table = json.loads(options.table.read_text()) if options.table else {}
+    adapters = json.loads(options.adapters.read_text()) if options.adapters else {}
     backend = FakeBackend(
         table=table,
+        adapters=adapters,
         default=options.default,
         delay_s=options.delay_ms / 1000,
         steps=options.steps,
@@ -53,6 +55,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.fakes.daemon")
     parser.add_argument("--table", type=Path, help="JSON: text before a hole -> fill")
     parser.add_argument("--default", default=DEFAULT_FILL, help="fill without an entry")
+    parser.add_argument("--adapters", type=Path, help="JSON: name -> fill")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="of each forward")
     parser.add_argument("--steps", type=int, help="of each request; else 1 per token")
     parser.add_argument(

@@ -22,6 +22,8 @@ def told(sent: Sent | None) -> dict[str, Any]:
         f"request {sent.id}, to the daemon on this machine's socket or the one you named",
         f"{letters} letters, of which the daemon lets the model see what fits",
     ]
+    if sent.adapter is not None:
+        rows.append(f"with the adapter {sent.adapter}, tuned on this repository")
     for item in items:
         first, last = item["lines"]
         rows.append(

@@ -121,7 +121,7 @@ async def _heard(editor: Editor, work: Work, report: Report) -> list[str]:
     session.sent[work.uri] = Sent(id=id, uri=work.uri, parts=parts)
     work.drawn = [[] for _ in regions]
     with editor.drawing(base) as draw:
-        messages = session.infill(id, parts, explicit=True)
+        messages = session.infill(id, parts, explicit=True, file=text.path)
         async with aclosing(messages):
             async for message in messages:
                 _current(editor, work)
