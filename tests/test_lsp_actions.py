@@ -65,8 +65,12 @@ async def test_only_what_fits_the_place(runtime: Path) -> None:
     async with editing(runtime, capabilities=PLAIN) as editor:
         editor.open(SOURCE.replace("...", "pass"))
         assert await titles(editor, asked(4)) == []
-        selected = await titles(editor, asked(4, end=types.Position(4, 5)))
-        assert selected == ["dlmd: write the selection anew"]
+        # A cursor in Helix, the word below it in ALE, and what somebody has selected.
+        assert await titles(editor, asked(4, end=types.Position(4, 5))) == []
+        word = await titles(editor, asked(0, end=types.Position(0, 7)))
+        selected = await titles(editor, asked(0, end=types.Position(0, 10)))
+        assert word == ["dlmd: write the body of one", "dlmd: write the selection anew"]
+        assert selected == word[::-1]
         assert len(await titles(editor, asked(4, diagnostics=[wrong]))) == 1
         kinds = types.CodeActionKind
         assert await titles(editor, asked(1, only=[kinds.Source])) == []

@@ -38,6 +38,7 @@ async def test_a_client_without_inline_completion(quick: Path) -> None:
         item = await offered(editor, at)
         assert item.text_edit == types.TextEdit(types.Range(at, at), "price * count")
         assert item.label == "price * count"
+        assert item.kind == types.CompletionItemKind.Text
 
 
 async def test_a_word_that_is_being_typed_belongs_to_the_item(quick: Path) -> None:

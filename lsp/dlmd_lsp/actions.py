@@ -6,6 +6,7 @@ that the server offers for a place has it in them already. Must not know how a c
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from lsprotocol import types
@@ -18,6 +19,7 @@ from dlmd_lsp.commands.work import Work
 from dlmd_lsp.editor import Editor
 
 KIND = types.CodeActionKind.RefactorRewrite
+WORD = re.compile(r"\w+")
 TITLES = {
     "rewrite": "write the selection anew",
     "completeFunction": "write the body of {name}",
@@ -59,10 +61,15 @@ def actions(
         )
         found.append(types.CodeAction(title=title, kind=KIND, command=run))
 
-    if area.start != area.end:
+    chosen = text.source[text.offset(area.start) : text.offset(area.end)]
+    # In Helix a cursor is a selection of one character, and ALE sends the word there.
+    selected = len(chosen) > 1 and WORD.fullmatch(chosen) is None
+    if selected:
         add("rewrite", Arguments(uri=uri, range=area), range=_plain(area))
     add("completeFunction", Arguments(uri=uri, position=at), position=_plain(at))
     add("fillHoles", Arguments(uri=uri, position=at), position=_plain(at))
+    if len(chosen) > 1 and not selected:
+        add("rewrite", Arguments(uri=uri, range=area), range=_plain(area))
     if params.context.diagnostics:
         wrong = [{"range": _plain(one.range)} for one in params.context.diagnostics]
         ranges = tuple(one.range for one in params.context.diagnostics)

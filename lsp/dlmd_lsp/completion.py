@@ -77,7 +77,8 @@ def _item(
     line = text.strip().partition("\n")[0].rstrip()
     return types.CompletionItem(
         label=line[:LABEL] + ("…" if len(line) > LABEL or "\n" in text.strip() else ""),
-        kind=types.CompletionItemKind.Snippet,
+        # Not Snippet, which Helix would read as one, $ and indentation and all.
+        kind=types.CompletionItemKind.Text,
         detail="dlmd",
         documentation=text,
         insert_text_format=types.InsertTextFormat.PlainText,

@@ -80,16 +80,29 @@ else
   fetch_vscode || [ $? -eq 1 ] # an extension that does not build is a failure
 fi
 
-# Emacs with Eglot, for editors that have no inline completion.
-if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && ! command -v emacs >/dev/null; then
-  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends emacs-nox elpa-eglot >/dev/null || echo "e2e: no Emacs to be had: Eglot is not tried"
+# Editors that have no inline completion: Emacs with Eglot, Vim with ALE, Helix; tmux is the
+# terminal that the last two are driven in.
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+  wanted=()
+  command -v emacs >/dev/null || wanted+=(emacs-nox elpa-eglot)
+  [ -d /usr/share/vim-ale ] || wanted+=(vim-nox vim-ale)
+  command -v tmux >/dev/null || wanted+=(tmux)
+  if [ ${#wanted[@]} -gt 0 ]; then
+    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${wanted[@]}" >/dev/null ||
+      echo "e2e: ${wanted[*]} are not to be had: what needs them is not tried"
+  fi
 fi
+if [ -z "${HX:-}" ]; then
+  [ -x .e2e/hx-trixie/usr/lib/hx/hx ] || install
+  HX=$(bash tests/e2e/fetch.sh trixie hx usr/lib/hx/hx .e2e/hx-trixie) || echo "e2e: no Helix to be had: it is not tried"
+fi
+export HX
 
 newest=
 if [ -z "${NVIM:-}" ]; then
   [ -x .e2e/nvim-trixie/usr/bin/nvim ] || install
-  NVIM=$(bash tests/e2e/fetch_nvim.sh trixie .e2e/nvim-trixie)
-  newest=$(bash tests/e2e/fetch_nvim.sh forky .e2e/nvim-forky 2>/dev/null) || echo "e2e: no newer Neovim to be had today"
+  NVIM=$(bash tests/e2e/fetch.sh trixie neovim usr/bin/nvim .e2e/nvim-trixie)
+  newest=$(bash tests/e2e/fetch.sh forky neovim usr/bin/nvim .e2e/nvim-forky 2>/dev/null) || echo "e2e: no newer Neovim to be had today"
 fi
 
 if [ -n "$newest" ]; then
