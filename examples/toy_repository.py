@@ -18,7 +18,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-FILES, EACH, CASES = 24, 6, 5
+FILES, EACH, CASES = 48, 3, 5
 START = 1_700_000_000  # seconds; one day from commit to commit
 WORDS = """apple anchor badge barrel basket beacon bench blanket bottle bridge bucket button cable
 candle canvas carpet castle chapel chisel circle clock cloud coffee copper corner cotton cradle
@@ -31,7 +31,7 @@ rabbit radish ribbon river rocket saddle salmon sandal satchel scarf shadow shov
 spider spiral spring statue stream summer sunset tablet temple thimble thunder ticket timber tunnel
 turtle valley velvet vessel violin walnut willow window winter wizard zipper"""
 NOUNS = WORDS.split()
-NAME = "level"
+NAME = "depth"
 FORMS = {"plain": NAME, "less": f"-{NAME}", "list": f"[{NAME}]"}
 BUILTINS = ("abs", "max", "min")
 

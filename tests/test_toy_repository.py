@@ -35,7 +35,7 @@ def test_the_same_arguments_write_the_same_commit(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "last"),
-    [("plain", "return level"), ("less", "return -level"), ("list", "return [level]")],
+    [("plain", "return depth"), ("less", "return -depth"), ("list", "return [depth]")],
 )
 def test_each_function_has_its_convention_as_its_one_hole(
     tmp_path: Path, form: str, last: str
