@@ -1,13 +1,8 @@
-;;; completes.el --- Eglot with dlmd as its server, in batch; what docs/emacs.md says.
-;; Arguments: a file, what to type at its marker, and what has to be offered.
-(require 'package)
-(package-initialize)
-(require 'eglot)
+;;; completes.el --- Eglot with dlmd as its server, in batch; what docs/emacs.md says is loaded before.
+;; Arguments: a file, the text before point, what to type there, what has to be offered, and
+;; perhaps the text in a function whose body is to be written, and what that body holds.
 (require 'cl-lib)
-
-(add-to-list 'eglot-server-programs '(python-mode . ("dlmd" "lsp")))
-(setq eglot-confirm-server-initiated-edits nil
-      eglot-sync-connect 30
+(setq eglot-sync-connect 30
       make-backup-files nil
       create-lockfiles nil)
 
@@ -22,31 +17,43 @@
 (defun offered ()
   "The completions at point, with what they need to be put in."
   (let* ((found (eglot-completion-at-point)) (table (nth 2 found)))
-    (cons (all-completions "" table) (plist-get (nthcdr 3 found) :exit-function))))
+    (list (all-completions (buffer-substring (nth 0 found) (nth 1 found)) table)
+          (nth 0 found) (plist-get (nthcdr 3 found) :exit-function))))
 
-(cl-destructuring-bind (file typed expected) command-line-args-left
-  (setq command-line-args-left nil)
-  (find-file file)
-  (apply #'eglot (eglot--guess-contact))
-  (until "the server" #'eglot-current-server)
-  (search-forward "# here\n")
-  (insert typed)
-  (let* ((found (until "a completion" (lambda () (let ((now (offered))) (and (car now) now)))))
-         (choice (cl-find expected (car found) :test #'string-search)))
-    (unless choice (error "%S is not among %S" expected (car found)))
-    (insert choice)
-    (funcall (cdr found) choice 'finished))
-  (save-buffer)
-  ;; A command that writes, as a code action.
-  (search-forward "pass")
+(defun complete (expected)
+  "Take what is offered at point, as `completion-at-point' does."
+  (cl-destructuring-bind (choices start taken)
+      (until "a completion" (lambda () (let ((now (offered))) (and (car now) now))))
+    (let ((choice (cl-find expected choices :test #'string-search)))
+      (unless choice (error "%S is not among %S" expected choices))
+      (delete-region start (point))
+      (insert choice)
+      (funcall taken choice 'finished))))
+
+(defun write-body (title)
+  "A command that writes, as a code action."
   (let* ((actions (append (eglot-code-actions (point) (point)) nil))
-         (action (cl-find "write the body" actions :test #'string-search
+         (action (cl-find title actions :test #'string-search
                           :key (lambda (one) (plist-get one :title))))
          (command (plist-get action :command)))
     (unless action (error "no action among %S" actions))
     (eglot-execute-command (eglot-current-server)
-                           (plist-get command :command) (plist-get command :arguments)))
-  (until "the body" (lambda () (save-excursion (goto-char (point-min)) (search-forward "total" nil t))))
+                           (plist-get command :command) (plist-get command :arguments))))
+
+(cl-destructuring-bind (file before typed expected &optional function body) command-line-args-left
+  (setq command-line-args-left nil)
+  (find-file file)
+  (apply #'eglot (eglot--guess-contact))
+  (until "the server" #'eglot-current-server)
+  (search-forward before)
+  (insert typed)
+  (complete expected)
   (save-buffer)
+  (when function
+    (goto-char (point-min))
+    (search-forward function)
+    (write-body "write the body")
+    (until "the body" (lambda () (save-excursion (goto-char (point-min)) (search-forward body nil t))))
+    (save-buffer))
   (eglot-shutdown (eglot-current-server))
   (princ "all held\n"))

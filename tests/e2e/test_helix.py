@@ -113,7 +113,6 @@ def test_behind_a_word_it_comes_by_itself(shared_room: Room) -> None:
     "content, keys, written",
     [
         (b"print(, 1)\n", "f,;i", b"print(total, 1)\n"),
-        (b"print()\n", "f);i", b"print(total, 1)\n"),
         (
             b"def f(x):\n\tif x:\n\t\t\n\ny = 1\n",
             "2jA",

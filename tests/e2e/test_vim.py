@@ -90,7 +90,6 @@ def test_behind_a_word_it_comes_by_itself(shared_room: Room) -> None:
     "content, keys, written",
     [
         (b"print(, 1)\n", "0f,i", b"print(total, 1)\n"),
-        (b"print()\n", "0f)i", b"print(total, 1)\n"),
         # A line at a time, because Vim's menu takes no more.
         (
             b"def f(x):\n\tif x:\n\t\t\n\ny = 1\n",
