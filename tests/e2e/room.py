@@ -20,7 +20,9 @@ REPOSITORY = Path(__file__).parents[2]
 PLUGIN = REPOSITORY / "editors" / "nvim"
 
 # A screen without a line that changes by itself, so that any message is seen there.
-# The groups are defined before setup(): a user's own colour has to win over our link.
+# The groups are defined before setup(): a user's own colour has to win over our link. Each has
+# a colour of its own, or Neovim would name two of them as one, and one that can be read in the
+# pictures.
 INIT = """
 vim.opt.runtimepath:prepend({plugin})
 vim.o.swapfile = false
@@ -28,11 +30,13 @@ vim.o.showmode = false
 vim.o.showcmd = false
 vim.o.ruler = false
 vim.opt.shortmess:append("F")
-for number, group in ipairs({{
-  "DlmdGhost", "DlmdMask", "DlmdNote", "DlmdSettled", "DlmdFresh", "DlmdRest", "ComplHint",
-  "DlmdHeat1", "DlmdHeat2", "DlmdHeat3", "DlmdHeat4", "DlmdHeat5",
+for group, colour in pairs({{
+  DlmdGhost = 0x8b90a0, ComplHint = 0x8b90a1, DlmdMask = 0x565b6b, DlmdNote = 0x6c7285,
+  DlmdSettled = 0xe0e2ea, DlmdFresh = 0x7ee0a0, DlmdRest = 0xe0e2eb,
+  DlmdHeat1 = 0xff9090, DlmdHeat2 = 0xffc080, DlmdHeat3 = 0xf0e080, DlmdHeat4 = 0x90d0ff,
+  DlmdHeat5 = 0x90f0a0,
 }}) do
-  vim.api.nvim_set_hl(0, group, {{ fg = number }})
+  vim.api.nvim_set_hl(0, group, {{ fg = colour }})
 end
 vim.cmd({before})
 require("dlmd").setup({setup})

@@ -22,18 +22,20 @@ M.install = "pipx install ."
 
 --- Start or reuse the server for a buffer; nothing happens for other buffers.
 ---@param buffer integer
+---@param by_hand? boolean somebody asked: a server that was given up is tried again
 ---@return boolean attached or about to be
-function M.attach(buffer)
+function M.attach(buffer, by_hand)
   local config = require("dlmd").config
+  H.failures = by_hand and 0 or H.failures
   if not config or not H.wanted(buffer, config) or H.failures >= H.max_failures then
-    return false
-  end
-  if vim.fn.executable(config.cmd[1]) == 0 then
-    H.say_missing(config.cmd[1])
     return false
   end
   if M.of(buffer) then
     return true
+  end
+  if vim.fn.executable(config.cmd[1]) == 0 then
+    H.say_missing(config.cmd[1])
+    return false
   end
   return vim.lsp.start(H.description(buffer, config), { bufnr = buffer, reuse_client = H.is_ours }) ~= nil
 end
@@ -147,19 +149,36 @@ function H.description(buffer, config)
   return {
     name = H.name,
     cmd = H.starter(config.cmd),
-    root_dir = vim.fs.root(buffer, { ".git", "pyproject.toml", "package.json" }),
+    root_dir = H.root(buffer),
     capabilities = capabilities,
     handlers = H.handlers(),
     init_options = told,
     settings = { dlmd = told },
-    on_attach = function(_, attached)
+    on_attach = function(client, attached)
       H.opened[attached] = vim.api.nvim_buf_get_changedtick(attached)
+      H.add_folder(client, H.root(attached))
     end,
     on_init = function(started)
       H.failures = 0
       require("dlmd.native").guard(started)
     end,
   }
+end
+
+function H.root(buffer)
+  return vim.fs.root(buffer, { ".git", "pyproject.toml", "package.json" })
+end
+
+-- One server for all projects, so it has to hear of each: imports are looked up below them.
+function H.add_folder(client, root)
+  local folders = client.workspace_folders or {}
+  local folder = root and { uri = vim.uri_from_fname(root), name = root }
+  if folder and not vim.iter(folders):any(function(known)
+    return known.uri == folder.uri
+  end) then
+    client.workspace_folders = vim.list_extend({ folder }, folders)
+    H.call(client, "notify", "workspace/didChangeWorkspaceFolders", { event = { added = { folder }, removed = {} } })
+  end
 end
 
 function H.handlers()
@@ -222,8 +241,8 @@ end
 function H.starter(cmd)
   return function(dispatchers)
     local on_exit = dispatchers.on_exit
-    dispatchers.on_exit = function(code)
-      H.on_exit(code)
+    dispatchers.on_exit = function(code, signal)
+      H.on_exit(code, signal)
       on_exit(0, 0)
     end
     return vim.lsp.rpc.start(cmd, dispatchers)
@@ -231,14 +250,18 @@ function H.starter(cmd)
 end
 
 -- A server that ended is started again by the next keystroke, a few times.
-function H.on_exit(code)
-  if code ~= 0 then
+function H.on_exit(code, signal)
+  local how = signal ~= 0 and ("by signal %d"):format(signal) or ("with code %d"):format(code)
+  if code ~= 0 or signal ~= 0 then
     H.failures = H.failures + 1
-    M.note(("the language server ended with code %d"):format(code))
-    vim.schedule(function()
-      H.tell("dlmd/status")
-    end)
+    M.note("the language server ended " .. how)
   end
+  vim.schedule(function()
+    H.daemon = nil
+    H.tell("dlmd/status")
+    -- What it was asked is never answered.
+    H.tell("exit", "the language server ended " .. how .. "; the next keystroke starts it again")
+  end)
 end
 
 function H.wanted(buffer, config)

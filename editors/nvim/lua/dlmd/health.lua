@@ -33,6 +33,11 @@ function H.settings(config)
   if vim.tbl_isempty(config.keys) then
     vim.health.warn("no key takes a suggestion", { 'Name one: setup({ keys = { accept = "<Tab>" } }), see :help dlmd-keys' })
   end
+  for _, taken in ipairs(require("dlmd.keys").taken()) do
+    vim.health.warn(("`%s`, your key for `%s`, was mapped again after setup()"):format(taken.key, taken.name), {
+      "Call setup() after the plugin that maps it, or see :help dlmd-expr",
+    })
+  end
   if vim.lsp.inline_completion then
     local how = { [true] = "by vim.lsp.inline_completion", [false] = "by the plugin" }
     vim.health.info("suggestions are drawn " .. (how[config.native] or "by vim.lsp.inline_completion where it is enabled, else by the plugin"))

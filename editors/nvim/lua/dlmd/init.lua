@@ -48,7 +48,7 @@ end
 
 --- Ask for a suggestion at the cursor now; for a mapping in insert mode.
 function M.suggest()
-  if client.attach(vim.api.nvim_get_current_buf()) then
+  if client.attach(vim.api.nvim_get_current_buf(), true) then
     if native.draws(0) then
       native.ask()
     else
@@ -91,11 +91,11 @@ end
 ---     return require("dlmd").expr("accept_word", "<C-l>")
 ---   end, { expr = true, remap = true })
 ---@param name string an action, such as "accept" or "next"
----@param otherwise string
+---@param otherwise? string nothing, if left out
 ---@return string
 function M.expr(name, otherwise)
   local action = assert(M.actions[name], "no such action of dlmd: " .. tostring(name))
-  return require("dlmd.keys").either(name, action.ready(), otherwise)
+  return require("dlmd.keys").either(name, action.ready(), otherwise or "")
 end
 
 --- Write the body of the function at the cursor.
@@ -141,18 +141,19 @@ end
 
 --- End the command and put in what has settled.
 function M.stop()
-  run.keep()
+  H.running(run.keep)
 end
 
 --- End the command; the text stays as it is.
 function M.cancel()
-  run.cancel()
+  H.running(run.cancel)
 end
 
 --- Colour what denoises by how sure the model is, or not.
 function M.heat()
   M.config.heat = not M.config.heat
   run.redraw()
+  require("dlmd.say").tell("heat map: " .. (M.config.heat and "on" or "off"))
 end
 
 --- Suggest while typing, or not.
@@ -218,6 +219,13 @@ function H.who()
   return native.draws(0) and native or suggest
 end
 
+function H.running(call)
+  if not run.running() then
+    return require("dlmd.say").tell("no command is running")
+  end
+  call()
+end
+
 function H.here(buffer)
   return { position = client.position(buffer).position }
 end
@@ -259,6 +267,7 @@ function H.listen()
   end)
   client.listen("$/progress", run.progress)
   client.listen("workspace/applyEdit", run.applied)
+  client.listen("exit", run.lost)
 end
 
 function H.watch()
@@ -292,6 +301,9 @@ function H.watch()
   end)
   require("dlmd.menu").watch(group, H.menu_opened, H.menu_closed)
   on({ "TextChanged", "TextChangedI", "TextChangedP" }, run.cancel_if_changed)
+  on("BufUnload", function(event)
+    run.unloaded(event.buf)
+  end)
   on({ "BufEnter", "CursorHold" }, function(event)
     H.viewed(event.buf)
   end)

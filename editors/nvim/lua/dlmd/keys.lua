@@ -25,6 +25,17 @@ function M.map(keys, actions, modes)
   end
 end
 
+--- The keys that somebody else has mapped since.
+---@return { name: string, key: string }[]
+function M.taken()
+  return vim
+    .iter(H.mapped)
+    :filter(function(one)
+      return not H.is_ours(one)
+    end)
+    :totable()
+end
+
 --- The keys an expression mapping should return.
 ---@param name string an action
 ---@param ready boolean is there something to act on?
@@ -39,7 +50,7 @@ function H.map(mode, key, name, ready)
   vim.keymap.set(mode, key, function()
     return M.either(name, ready(), otherwise)
   end, { expr = true, remap = true, desc = "dlmd: " .. name:gsub("_", " ") })
-  table.insert(H.mapped, { mode = mode, key = key, otherwise = otherwise, had = had })
+  table.insert(H.mapped, { mode = mode, key = key, name = name, otherwise = otherwise, had = had })
 end
 
 -- What the key did before lives on under a name of ours, with all its attributes.
@@ -54,14 +65,22 @@ function H.keep(mode, key, otherwise)
 end
 
 -- The newest first: of two actions on one key, the later fell through to the earlier.
+-- What somebody else has mapped since stays theirs.
 function H.give_back()
   for _, one in ipairs(vim.iter(H.mapped):rev():totable()) do
-    pcall(vim.keymap.del, one.mode, one.key)
-    if one.had then
-      vim.fn.mapset(one.mode, false, H.renamed(assert(H.find(one.mode, one.otherwise)), one.key))
+    if H.is_ours(one) then
+      vim.keymap.del(one.mode, one.key)
+      if one.had then
+        vim.fn.mapset(one.mode, false, H.renamed(assert(H.find(one.mode, one.otherwise)), one.key))
+      end
     end
   end
   H.mapped = {}
+end
+
+function H.is_ours(one)
+  local mapping = H.find(one.mode, one.key)
+  return mapping ~= nil and vim.startswith(mapping.desc or "", "dlmd: ")
 end
 
 -- Global mappings only: one that belongs to a buffer comes before ours anyway.

@@ -20,7 +20,7 @@ local H = { run = nil, last = nil }
 function M.start(command, describe)
   M.cancel()
   local buffer = vim.api.nvim_get_current_buf()
-  if not client.attach(buffer) then
+  if not client.attach(buffer, true) then
     return say.warn(require("dlmd.status").line())
   end
   local argument = describe(buffer)
@@ -86,6 +86,21 @@ function M.cancel()
     if run.cancel then
       run.cancel()
     end
+  end
+end
+
+--- The language server ended in the middle of it.
+function M.lost(reason)
+  if H.run then
+    M.cancel()
+    say.warn(reason)
+  end
+end
+
+--- Its buffer goes.
+function M.unloaded(buffer)
+  if H.run and H.run.buffer == buffer then
+    M.cancel()
   end
 end
 

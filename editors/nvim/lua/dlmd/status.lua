@@ -17,7 +17,7 @@ function M.line()
   elseif vim.fn.executable(config.cmd[1]) == 0 then
     return ("no program `%s` on PATH; in a clone of dlmd type: %s"):format(config.cmd[1], client.install)
   elseif report.given_up then
-    return ("the language server failed too often: %s; see %s"):format(report.problem, require("vim.lsp.log").get_filename())
+    return ("the language server failed too often: %s; see %s; :DlmdComplete tries it again"):format(report.problem, require("vim.lsp.log").get_filename())
   elseif not client.of(buffer) then
     return H.why_not(buffer, config)
   end
@@ -30,10 +30,13 @@ end
 ---@return string
 function M.short()
   local buffer = vim.api.nvim_get_current_buf()
-  if not require("dlmd").config or not client.of(buffer) then
+  local report = client.report()
+  if report.given_up and vim.bo[buffer].buftype == "" then
+    return "dlmd failed"
+  elseif not require("dlmd").config or not client.of(buffer) then
     return ""
   end
-  local status = client.report().daemon
+  local status = report.daemon
   if not status then
     return "dlmd"
   end
