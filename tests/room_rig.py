@@ -163,8 +163,8 @@ Weaken = Callable[[pytest.MonkeyPatch], None]
 def lenient(original: str, text: str) -> Change | PolicyFault:
     """Finds the function, and allows it everything."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(policy, "_powers", lambda *_: iter(()))
-        return policy.judge(original, text)
+        patch.setattr(policy, "_gained", lambda *_: [])
+        return policy.judge.__wrapped__(original, text)
 
 
 def no_policy(patch: pytest.MonkeyPatch) -> None:

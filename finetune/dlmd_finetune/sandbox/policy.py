@@ -9,42 +9,12 @@ it forbids. It must not know tests or rooms.
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
+from dlmd_finetune.sandbox.powers import Function, names_of, powers
 from dlmd_finetune.sandbox.room import PolicyFault
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-MODULES = _words(
-    "sys os posix nt io inspect gc ctypes _ctypes cffi builtins importlib imp pkgutil runpy "
-    "site code codeop pytest _pytest pluggy unittest mock nose doctest hypothesis subprocess "
-    "multiprocessing concurrent threading _thread asyncio socket signal atexit weakref "
-    "traceback linecache tracemalloc pdb bdb faulthandler resource shutil pathlib tempfile "
-    "glob mmap fcntl select selectors pickle marshal shelve dis types opcode symtable "
-    "zipimport zipfile tarfile urllib http requests ftplib pty psutil coverage"
-)
-BUILTINS = _words(
-    "eval exec compile globals locals vars open input breakpoint setattr delattr "
-    "exit quit help dir memoryview SystemExit KeyboardInterrupt GeneratorExit "
-    "BaseException BaseExceptionGroup"
-)
-ATTRIBUTES = _words(
-    "tb_frame tb_next f_back f_globals f_locals f_builtins f_code f_trace gi_frame gi_code "
-    "cr_frame cr_code ag_frame ag_code co_consts co_code _getframe _current_frames modules "
-    "read_text read_bytes write_text write_bytes settrace setprofile with_traceback "
-    "_exit addaudithook getsource"
-)
-# Read by honest code; every other name with two underscores each side is not.
-HARMLESS = _words(
-    "__class__ __name__ __doc__ __init__ __len__ __iter__ __next__ __enter__ __exit__ "
-    "__repr__ __str__ __call__ __getitem__ __contains__ __add__ __debug__ __version__ "
-    "__aenter__ __aexit__ __aiter__ __anext__ __slots__ __annotations__ __post_init__ "
-    "__new__ __int__ __float__ __abs__ __neg__ __reversed__ __path__"
-)
 SIZE = 2**21
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,24 +27,27 @@ class Change:
     used: frozenset[str] = frozenset()  # what the original function names
 
 
+@lru_cache(maxsize=256)  # what is confirmed was judged a moment ago
 def judge(original: str, text: str) -> Change | PolicyFault:
     if len(text) > SIZE:
         return PolicyFault(f"the file has {len(text)} characters, more than {SIZE}")
     try:
-        old, new = ast.parse(original), ast.parse(text)
-        pairs = list(_pairs(old, new, ""))
+        return _judged(original, text)
     except SyntaxError as error:
         return PolicyFault(f"does not parse: {error.msg} in line {error.lineno}")
     except (ValueError, RecursionError, MemoryError) as error:
         return PolicyFault(f"does not parse: {type(error).__name__}")
+
+
+def _judged(original: str, text: str) -> Change | PolicyFault:
+    old, new = _parsed(original), ast.parse(text)
+    pairs = list(_pairs(old, new, ""))
     if not pairs:
         return Change()
     qualname, before, after = pairs[0]
     if len(pairs) > 1 or before is None or after is None:
         return PolicyFault("changes more than the body of one function")
-    modules = _imports(old)
-    known = _powers(before, modules)
-    gained = sorted(set(_powers(after, modules)) - set(known))
+    gained = _gained(before, after, old)
     if gained:
         return PolicyFault(f"uses what the original did not: {', '.join(gained[:5])}")
     words = {node.id for node in ast.walk(before) if isinstance(node, ast.Name)}
@@ -84,6 +57,16 @@ def judge(original: str, text: str) -> Change | PolicyFault:
         after=_lines(after),
         used=frozenset(words),
     )
+
+
+@lru_cache(maxsize=16)
+def _parsed(original: str) -> ast.Module:
+    return ast.parse(original)
+
+
+def _gained(before: Function, after: Function, old: ast.Module) -> list[str]:
+    names = names_of(old)
+    return sorted(set(powers(after, names)) - set(powers(before, names)))
 
 
 Pair = tuple[str, Function | None, Function | None]
@@ -127,100 +110,3 @@ def _head(node: ast.AST) -> list[str]:
 def _lines(node: Function) -> tuple[int, int]:
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
     return first, node.end_lineno or node.lineno
-
-
-def _imports(tree: ast.AST) -> dict[str, str]:
-    """Names that stand for modules, or for parts of them, and the module's first name."""
-    found: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                root = alias.name.split(".")[0]
-                found[alias.asname or root] = root
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            root = (node.module or "").split(".")[0]
-            found |= {alias.asname or alias.name: root for alias in node.names}
-    return found
-
-
-def _powers(function: Function, modules: dict[str, str]) -> Iterator[str]:
-    """Everything in a function that could reach beyond its own work, in words."""
-    modules = modules | _imports(function)
-    owned = _local_names(function)
-    for node in ast.walk(function):
-        match node:
-            case ast.Import() | ast.ImportFrom():
-                for root in set(_imports(node).values()) & MODULES:
-                    yield f"import {root}"
-            case ast.Name(id=name):
-                if modules.get(name) in MODULES:
-                    yield f"module {modules[name]}"
-                elif (name in BUILTINS and name not in owned) or _private(name):
-                    yield name
-                elif name == "getattr" and "getattr" not in owned:
-                    yield from _computed(function)
-            case ast.Attribute(value=value, attr=name):
-                inner = name in MODULES and _root(value) in modules
-                if inner or name in ATTRIBUTES or _private(name):
-                    yield f".{name}"
-            case ast.ClassDef() | ast.Global() | ast.Nonlocal():
-                yield type(node).__name__.lower()
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                if node is not function and _private(name):
-                    yield f"def {name}"
-            case ast.Call(func=ast.Name(id="type"), args=[_, _, *_]):
-                yield "type with bases"
-        yield from _foreign_targets(node, owned)
-
-
-def _private(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__") and name not in HARMLESS
-
-
-def _computed(function: Function) -> Iterator[str]:
-    for node in ast.walk(function):
-        match node:
-            case ast.Call(func=ast.Name(id="getattr"), args=[_, name, *_]):
-                if not isinstance(name, ast.Constant):
-                    yield "getattr of a computed name"
-                elif isinstance(name.value, str) and (
-                    name.value in ATTRIBUTES or _private(name.value)
-                ):
-                    yield f".{name.value}"
-            case ast.Name(id="getattr"):
-                pass
-
-
-def _foreign_targets(node: ast.AST, owned: set[str]) -> Iterator[str]:
-    """Assignments into what is not the function's own: a module, a class, a global."""
-    targets: list[ast.expr] = []
-    match node:
-        case ast.Assign(targets=many) | ast.Delete(targets=many):
-            targets = list(many)
-        case (
-            ast.AugAssign(target=one) | ast.AnnAssign(target=one) | ast.For(target=one)
-        ):
-            targets = [one]
-    for target in targets:
-        for part in ast.walk(target):
-            if isinstance(part, ast.Attribute | ast.Subscript):
-                root = _root(part)
-                if root and root not in owned:
-                    yield f"assigns into {root}"
-
-
-def _root(node: ast.AST) -> str | None:
-    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id if isinstance(node, ast.Name) else None
-
-
-def _local_names(function: Function) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(function):
-        match node:
-            case ast.arg(arg=name):
-                found.add(name)
-            case ast.Name(id=name, ctx=ast.Store()):
-                found.add(name)
-    return found
