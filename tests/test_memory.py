@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from dlmd_finetune.rl.memory import GIB, planned, refuse_too_large
+from dlmd_finetune.rl.memory import GIB, Budget, fitting, planned, refuse_too_large
 
 SEVEN = {
     "model_type": "Dream",
@@ -45,3 +45,29 @@ def test_the_free_memory_of_this_machine_is_known_or_said_not_to_be(
 ) -> None:
     need = planned(folder, "cpu", rank=4, batch_tokens=16)
     assert need.free is None or need.free > 0
+
+
+def test_eight_bits_bring_a_7b_onto_a_small_card(folder: Path) -> None:
+    def plan(bits: int) -> Budget:
+        return planned(
+            folder, "cuda:0", rank=16, batch_tokens=4096, free=16 * GIB, bits=bits
+        )
+
+    assert not plan(16).fits and plan(8).fits
+    assert plan(8).weights < 10 * GIB
+    assert fitting(None, plan).bits == 8
+    assert "weights in eight bits" in fitting(None, plan).text("cuda:0")
+    with pytest.raises(ValueError, match="try --base-bits 8, or a smaller model"):
+        refuse_too_large(fitting(16, plan), "cuda:0")
+
+
+def test_whole_weights_are_kept_where_they_fit_or_nothing_does(folder: Path) -> None:
+    for free, fits in ((60 * GIB, True), (4 * GIB, False)):
+        plans = {
+            bits: planned(
+                folder, "cuda:0", rank=16, batch_tokens=4096, free=free, bits=bits
+            )
+            for bits in (8, 16)
+        }
+        found = fitting(None, plans.__getitem__)
+        assert found.bits == 16 and found.fits == fits

@@ -69,6 +69,28 @@ def test_from_tasks_to_a_verdict(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_on_a_base_in_eight_bits(
+    ready: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = TuneConfig(**ready, base_bits=8, no_warm_start=True)
+    assert tune.tune(config) == 0
+    assert "weights in eight bits" in capsys.readouterr().out
+    assert (config.run_folder / tune.BITS).read_text() == "8"
+    assert (config.run_folder / "adapter" / "adapter_model.safetensors").exists()
+
+
+def test_a_run_goes_on_with_the_bits_it_began_with(tmp_path: Path) -> None:
+    config = TuneConfig(repo=tmp_path / "r", out=tmp_path / "o")
+    assert tune.kept_bits(config) is None
+    config.run_folder.mkdir(parents=True)
+    (config.run_folder / tune.BITS).write_text("8")
+    assert tune.kept_bits(config) == 8
+    with pytest.raises(ValueError, match="--base-bits is 4; expected 8 or 16"):
+        TuneConfig(repo=tmp_path, base_bits=4)
+
+
+@pytest.mark.slow
 def test_too_few_tasks_are_refused(ready: dict[str, Any], tmp_path: Path) -> None:
     mined = toy_mined(tmp_path / "repo", count=0)
     save(mined, tmp_path / "out" / "tasks.json")

@@ -53,6 +53,12 @@ class TuneConfig:
         metadata={"help": "`embedded`, or the path of a model folder."},
     )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda or cuda:1."})
+    base_bits: int | None = field(
+        default=None,
+        metadata={
+            "help": "Of the frozen weights: 16 or 8; default: 8 where only that fits."
+        },
+    )
     budget: float = field(
         default=240.0,
         metadata={"help": "Minutes for everything, the report included."},
@@ -120,6 +126,8 @@ class TuneConfig:
             raise ValueError(
                 f"--estimator is {self.estimator!r}; expected {', '.join(ESTIMATORS)}"
             )
+        if self.base_bits not in (None, 8, 16):
+            raise ValueError(f"--base-bits is {self.base_bits}; expected 8 or 16")
         if self.kl < 0:
             raise ValueError(f"--kl is {self.kl}; expected 0 or more")
 

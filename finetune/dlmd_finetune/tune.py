@@ -33,6 +33,8 @@ SIGNAL = (0.05, 0.60)  # pass rates between which there is something to learn
 AIM = 0.3  # the level nearest to this is taken
 LOOKED, LOOKS = 16, 4  # tasks of each level at the baseline, and fills of each
 ELSEWHERE = 10  # one part in so many of the time left goes to foreign code
+RANK = 16  # of the adapter
+BITS = "base-bits"  # in a run's folder
 MARGIN = 1.5  # the gate takes so many times what the baseline says, at most
 
 
@@ -159,6 +161,14 @@ def learn(config: TuneConfig, mined: Mined, ends: float) -> int:
     return 0
 
 
+def kept_bits(config: TuneConfig) -> int | None:
+    """What was asked for; else what this run began with, however much is free now."""
+    known = config.run_folder / BITS
+    if config.base_bits is None and known.exists():
+        return int(known.read_text())
+    return config.base_bits
+
+
 @contextmanager
 def opened(config: TuneConfig, mined: Mined) -> Iterator[tuple["Policy", "Judge"]]:
     """The model, if there is room for it, and the room its code is judged in."""
@@ -175,13 +185,22 @@ def opened(config: TuneConfig, mined: Mined) -> Iterator[tuple["Policy", "Judge"
     base, device = model_folder(config.model), cuda.choose(config.device)
     with borrowing.device(device):
         tokens = Learning().batch_tokens
-        need = memory.planned(base, device, rank=16, batch_tokens=tokens)
+        need = memory.fitting(
+            kept_bits(config),
+            lambda bits: memory.planned(
+                base, device, rank=RANK, batch_tokens=tokens, bits=bits
+            ),
+        )
         if ranks.rank() == 0:
             print(need.text(device), flush=True)
         memory.refuse_too_large(need, device)
+        bits = ranks.led(lambda: need.bits)
+        (config.run_folder / BITS).write_text(str(bits))
         policy = open_policy(
             base,
             device=device,
+            rank=RANK,
+            bits=bits,
             rate=config.learning_rate,
             seed=config.seed,
             context=config.context,

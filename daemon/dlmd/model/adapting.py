@@ -1,7 +1,7 @@
 """A low-rank adapter that learns: put into a model by PEFT, shown to a second one, saved.
 
 The model keeps its class and its one entry point; PEFT's layers stand in place of its
-linears. Must not know losses, optimisers or where adapters are kept.
+linears, and layers of our own in place of those in eight bits. Must not know losses, optimisers or where adapters are kept.
 
 Shapes: N outputs, K inputs of a linear, R rank.
 """
@@ -19,6 +19,8 @@ from torch import Generator, Tensor
 
 from dlmd.model.dream import Dream
 from dlmd.model.lora import CONFIG, WEIGHTS
+from dlmd.model.lowrank import LowRank, Turning
+from dlmd.model.quant import QuantisedLinear
 
 NAME = "default"
 PROJECTIONS = [f"{part}_proj" for part in ("q", "k", "v", "o", "gate", "up", "down")]
@@ -27,13 +29,24 @@ PROJECTIONS = [f"{part}_proj" for part in ("q", "k", "v", "o", "gate", "up", "do
 def attach(model: Dream, *, rank: int, alpha: int, seed: int) -> None:
     """An adapter on every projection that changes nothing yet; all else is frozen. It is
     held in float32, whatever the model computes in."""
-    from peft import LoraConfig, inject_adapter_in_model  # seconds
-
     model.requires_grad_(False)
-    config = LoraConfig(
-        r=rank, lora_alpha=alpha, target_modules=PROJECTIONS, lora_dropout=0.0
-    )
-    inject_adapter_in_model(config, model, adapter_name=NAME)
+    eight = [n for n, m in model.named_modules() if isinstance(m, QuantisedLinear)]
+    for name in eight:
+        parent, _, last = name.rpartition(".")
+        base: Any = model.get_submodule(name)
+        layer = (
+            LowRank(base, name=NAME, rank=rank, alpha=alpha)
+            if last in PROJECTIONS
+            else Turning(base)
+        )
+        setattr(model.get_submodule(parent), last, layer)
+    if not eight:
+        from peft import LoraConfig, inject_adapter_in_model  # seconds
+
+        config = LoraConfig(
+            r=rank, lora_alpha=alpha, target_modules=PROJECTIONS, lora_dropout=0.0
+        )
+        inject_adapter_in_model(config, model, adapter_name=NAME)
     generator = Generator().manual_seed(seed)
     with torch.no_grad():
         for _, layer in layers(model):
@@ -48,7 +61,7 @@ def attach(model: Dream, *, rank: int, alpha: int, seed: int) -> None:
 
 
 def layers(model: Dream) -> Iterator[tuple[str, Any]]:
-    """PEFT's layers by the names of the linears that they stand for."""
+    """Low-rank layers by the names of the linears that they stand for."""
     for name, module in model.named_modules():
         if hasattr(module, "lora_A") and hasattr(module, "base_layer"):
             yield name, module

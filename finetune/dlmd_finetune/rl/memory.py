@@ -3,6 +3,7 @@
 Estimates from the model's numbers alone. Must not load a model or ask a daemon.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Budget:
     activations: int
     logits: int
     free: int | None  # None: nobody can say
+    bits: int = 16  # of the frozen weights
 
     @property
     def total(self) -> int:
@@ -44,6 +46,8 @@ class Budget:
             ("logits", self.logits),
         ]
         told = ", ".join(f"{name} {size / GIB:.2f}" for name, size in parts if size)
+        if self.bits == 8:
+            told = told.replace("weights", "weights in eight bits", 1)
         free = "unknown" if self.free is None else f"{self.free / GIB:.1f}"
         return (
             f"memory on {device}, GiB: {told}; {self.total / GIB:.2f} in all with "
@@ -52,7 +56,13 @@ class Budget:
 
 
 def planned(
-    folder: Path, device: str, *, rank: int, batch_tokens: int, free: int | None = None
+    folder: Path,
+    device: str,
+    *,
+    rank: int,
+    batch_tokens: int,
+    free: int | None = None,
+    bits: int = 16,
 ) -> Budget:
     config = read_config(folder)
     wide, inner, layers = (
@@ -62,20 +72,35 @@ def planned(
     )
     keys = config.num_key_value_heads * config.head_dim
     layer = 2 * wide * wide + 2 * wide * keys + 3 * wide * inner
-    tables = config.vocab_size * wide * (1 if config.tie_word_embeddings else 2)
-    parameters = layers * layer + tables
+    table = config.vocab_size * wide
+    own_head = not config.tie_word_embeddings
+    parameters = layers * layer + table * (2 if own_head else 1)
     size = 2 if device.startswith("cuda") else 4
-    weights = parameters * size
+    whole = weights = parameters * size
+    if bits == 8:  # embeddings stay as they are; one product at a time is turned back
+        eight = layers * layer + own_head * table
+        largest = max(wide * inner, own_head * table)
+        weights = eight + (parameters - eight + largest) * size
     ends = 4 * 2 * wide - 2 * (wide - keys) + 3 * (wide + inner)
     kept = wide if parameters >= LARGE else 12 * wide + 3 * inner  # of each token
     return Budget(
         weights=weights,
-        writing=weights if weights <= TWICE_BYTES else 0,
+        writing=whole if whole <= TWICE_BYTES and bits != 8 else 0,
         adapter=4 * 4 * rank * layers * ends,
         activations=batch_tokens * size * (layers * kept + 16 * wide + 4 * inner),
         logits=min(2**28, batch_tokens * config.vocab_size * 4) * 3,
         free=free if free is not None else free_bytes(device),
+        bits=bits,
     )
+
+
+def fitting(bits: int | None, plan: Callable[[int], Budget]) -> Budget:
+    """The plan with that many bits; without a wish in eight where only that fits."""
+    if bits is not None:
+        return plan(bits)
+    whole = plan(16)
+    small = whole if whole.fits else plan(8)
+    return small if small.fits else whole
 
 
 def free_bytes(device: str) -> int | None:
@@ -93,7 +118,7 @@ def refuse_too_large(budget: Budget, device: str) -> None:
     """ValueError with advice, where a run would end for want of memory."""
     if budget.fits:
         return
-    advice = "a smaller model"
+    advice = "--base-bits 8, or a smaller model"
     if budget.activations + budget.logits > budget.total // 4:
         advice = "a smaller --context"
     if budget.weights < (budget.free or 0):

@@ -1,7 +1,8 @@
 """The policy: a model with an adapter that learns, and the same model as it writes.
 
 On a processor, and for small models, what writes is a second copy with the adapter merged,
-as the daemon will have it; a model too large for two copies writes as it learns. Must not
+as the daemon will have it; a model too large for two copies, or one in eight bits, writes
+as it learns. Must not
 know tasks, rewards or files of a repository.
 """
 
@@ -66,14 +67,17 @@ def open_policy(
     seed: int = 0,
     context: int | None = None,
     mode: str = "fast",
+    bits: int = 16,
 ) -> Policy:
     """The model in `folder` with a fresh adapter. bfloat16 where the device is made for
-    it; float32 on a CPU, where a run that was killed goes on bit by bit."""
+    it; float32 on a CPU, where a run that was killed goes on bit by bit. `bits` 8: the base in
+    int8, turned back for each product; the adapter stays as it is."""
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
     profile = profiles.for_folder(folder)
-    trained = load(folder, device=device, dtype=dtype)
+    quantise = "int8" if bits == 8 else "none"
+    trained = load(folder, device=device, dtype=dtype, quantise=quantise)
     size = sum(p.numel() for p in trained.parameters())
-    twice = size * dtype.itemsize <= TWICE_BYTES
+    twice = bits != 8 and size * dtype.itemsize <= TWICE_BYTES
     writing = copy.deepcopy(trained) if twice else trained
     adapting.attach(trained, rank=rank, alpha=2 * rank, seed=seed)
     trained.recompute = size >= LARGE
