@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from dlmd_finetune.sandbox import prepare
 from dlmd_finetune.tasks import tree
 
 from tests.fakes.repositories import bytes_of, repository
@@ -47,6 +48,39 @@ def test_what_was_done_to_the_copy_is_undone(tmp_path: Path) -> None:
     changed = tree.restore(repo, copy, kept)
     assert changed == ["a.py", "data/raw.bin", "link", "new.txt", "pkg/b.py"]
     assert tree.manifest(copy) == kept and not (copy / "new.txt").exists()
+
+
+def test_a_folder_in_a_files_place_and_one_that_is_closed_are_undone(
+    tmp_path: Path,
+) -> None:
+    repo, copy = made(tmp_path), tmp_path / "copy"
+    kept = tree.copy(repo, copy)
+    (copy / "a.py").unlink()
+    (copy / "a.py/deep").mkdir(parents=True)
+    (copy / "a.py/deep/x").write_text("x")
+    (copy / "link").unlink()
+    (copy / "link").mkdir()
+    (copy / "pkg/b.py").unlink()
+    (copy / "pkg").rmdir()
+    (copy / "pkg").write_text("a file")
+    (copy / "data").chmod(0o000)
+    tree.restore(repo, copy, kept)
+    assert tree.manifest(copy) == kept
+
+
+def test_what_no_room_copies_is_left_out_of_the_copy_of_mining(tmp_path: Path) -> None:
+    """One list: else a room would be asked for files that it does not have."""
+    repo = made(tmp_path)
+    for name in ("build/lib/a.py", ".eggs/a.py", ".jj/a.py", "env/conda-meta/x"):
+        (repo / name).parent.mkdir(parents=True)
+        (repo / name).write_text("answer = 1\n")
+    tree.copy(repo, tmp_path / "copy")
+    prepare.copy_tree(tmp_path / "copy", tmp_path / "room")
+    seen = [{path for path, _ in tree.walk(tmp_path / n)} for n in ("copy", "room")]
+    assert not any(
+        "answer" in (repo / path).read_text() for path in seen[0] if path[-2:] == "py"
+    )
+    assert seen[0] - {"gone"} == seen[1] - {"gone"}
 
 
 def test_an_older_copy_makes_room(tmp_path: Path) -> None:

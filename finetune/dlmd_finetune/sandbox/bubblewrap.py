@@ -13,7 +13,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from dlmd_finetune.sandbox.prepare import Setting
+from dlmd_finetune.sandbox.prepare import Setting, environment, strangers
 from dlmd_finetune.sandbox.process import Confined
 
 OLDEST = (0, 8)
@@ -35,7 +35,6 @@ profile bwrap {path} flags=(unconfined) {{
   include if exists <local/bwrap>
 }}
 """
-NOBODY = 65534
 ROOT_KEEPS = (
     "CAP_SETUID",
     "CAP_SETGID",
@@ -127,7 +126,7 @@ def confine(setting: Setting, copy: Path) -> Confined:
     size = str(setting.limits.file_mb * 2**20)
     inside = binds(setting, copy)
     argv = [path, *isolation(rooted), "--clearenv"]
-    for name, value in environment(setting).items():
+    for name, value in environment(setting.python.executable, "/tmp").items():
         argv += ["--setenv", name, value]
     argv += system_files(setting.folder)
     argv += ["--dev", "/dev", "--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"]
@@ -144,8 +143,7 @@ def confine(setting: Setting, copy: Path) -> Confined:
         scripts=SCRIPTS,
         scratch=("/tmp", "/dev/shm"),
         keep=tuple({t.parts[2] for _, t in inside if t.is_relative_to("/tmp")}),
-        # One that no other process has, so that the limit counts this room alone.
-        uids=(10**9 + os.getpid(), NOBODY) if rooted else (),
+        uids=strangers() if rooted else (),
         namespace=True,
     )
 
@@ -166,18 +164,6 @@ def around_program(folder: Path, script: Path, env: dict[str, str]) -> list[str]
         argv += ["--ro-bind", str(place), str(place)]
     argv += ["--bind", str(folder), str(folder), "--remount-ro", "/"]
     return [*argv, "--chdir", str(folder), "--"]
-
-
-def environment(setting: Setting) -> dict[str, str]:
-    binaries = str(setting.python.executable.parent)
-    return {
-        "PATH": f"{binaries}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": "/tmp/home",
-        "TMPDIR": "/tmp",
-        "LANG": "C.UTF-8",
-        "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
 
 
 def system_files(folder: Path | None) -> list[str]:

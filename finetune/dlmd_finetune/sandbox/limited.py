@@ -10,10 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from dlmd_finetune.sandbox.prepare import Setting
+from dlmd_finetune.sandbox.prepare import Setting, environment, strangers
 from dlmd_finetune.sandbox.process import Confined
-
-NOBODY = 65534
 
 
 def confine(setting: Setting, copy: Path) -> Confined:
@@ -25,23 +23,11 @@ def confine(setting: Setting, copy: Path) -> Confined:
     warden = [sys.executable, "-s", "-S", "-P", "-B", str(scripts / "warden.py")]
     return Confined(
         argv=(*warden, "keep", "{leash}"),
-        env=environment(setting, scratch),
+        env=environment(setting.python.executable, str(scratch)),
         root=copy,
         scripts=scripts,
         scratch=(str(scratch),),
         keep=(),
-        uids=(10**9 + os.getpid(), NOBODY) if os.geteuid() == 0 else (),
+        uids=strangers() if os.geteuid() == 0 else (),
         namespace=False,
     )
-
-
-def environment(setting: Setting, scratch: Path) -> dict[str, str]:
-    binaries = str(setting.python.executable.parent)
-    return {
-        "PATH": f"{binaries}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(scratch / "home"),
-        "TMPDIR": str(scratch),
-        "LANG": "C.UTF-8",
-        "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlmd_finetune.sandbox.room import Limits
+from dlmd_finetune.sandbox.warden import NOBODY
 
-# The answer lies in all of these: history, compiled files, copies that builds make.
-SKIPPED = frozenset((".git", ".hg", ".svn", ".bzr", "__pycache__", ".tox", ".nox")) | {
-    *(".eggs", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"),
-    *("node_modules", "htmlcov", ".venv"),
+# The answer lies in many of these: history, compiled files, copies that builds make.
+SKIPPED = frozenset((".git", ".hg", ".svn", ".bzr", ".jj", "__pycache__", ".tox")) | {
+    *(".nox", ".eggs", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"),
+    *("node_modules", "htmlcov", ".venv", ".direnv"),
 }
 SCRIPTS = ("worker.py", "runner.py", "ahead.py", "seal.py", "warden.py")
 PREFIX = "dlmd-room-"
@@ -125,11 +126,19 @@ def clear_left_over(parent: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    for parent, folders, _ in os.walk(folder):
-        for name in folders:
-            with suppress(OSError):
-                os.chmod(os.path.join(parent, name), 0o700, follow_symlinks=False)
+    open_folders(folder)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_folders(top: Path) -> None:
+    """Those that their owner closed to himself."""
+    for parent, folders, _ in os.walk(top):
+        for name in folders:
+            place = os.path.join(parent, name)
+            with suppress(OSError):
+                mode = os.lstat(place).st_mode
+                if stat.S_ISDIR(mode) and mode & 0o700 != 0o700:
+                    os.chmod(place, stat.S_IMODE(mode) | 0o700)
 
 
 def lend_scripts(folder: Path) -> None:
@@ -168,6 +177,7 @@ def _copy_folder(source: Path, to: Path, root: str) -> None:
 
 
 def skipped(entry: os.DirEntry[str]) -> bool:
+    """A folder that no copy has: builds and environments are known by what lies in them."""
     built = os.path.basename(os.path.dirname(entry.path)) == "build" and (
         entry.name.startswith(("lib", "bdist.", "temp."))
     )
@@ -175,6 +185,7 @@ def skipped(entry: os.DirEntry[str]) -> bool:
         built
         or entry.name in SKIPPED
         or os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))
+        or os.path.isdir(os.path.join(entry.path, "conda-meta"))
     )
 
 
@@ -199,6 +210,24 @@ def state_of(tree: Path) -> tuple[tuple[str, int, int], ...]:
             about = os.lstat(os.path.join(parent, name))
             found.append((os.path.join(parent, name), about.st_mtime_ns, about.st_size))
     return tuple(sorted(found))
+
+
+def environment(python: Path | str, scratch: str) -> dict[str, str]:
+    """All that a worker's processes get of one."""
+    return {
+        "PATH": f"{os.path.dirname(python)}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": f"{scratch}/home",
+        "TMPDIR": scratch,
+        "LANG": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def strangers() -> tuple[int, ...]:
+    """Users for root to become: one that no other process is, so that limits count this
+    room alone, or one that exists everywhere."""
+    return (10**9 + os.getpid(), NOBODY)
 
 
 def source_roots(setting: Setting, root: Path) -> list[str]:

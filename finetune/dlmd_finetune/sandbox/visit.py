@@ -17,7 +17,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-KINDS = ("bubblewrap", "subprocess")
 MEMORY_MB, FILE_MB, PROCESSES = 8192, 512, 4096
 KEPT_BYTES = 8192
 MARK = "DLMD_VISIT"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dlmd_finetune.sandbox import prepare
 from dlmd_finetune.tasks import tree
 from dlmd_finetune.tasks.interpreter import Interpreter
 from dlmd_finetune.tasks.inventory import Function, Refusal, inventory
@@ -81,7 +82,7 @@ def inner_repositories(repo: Path) -> list[str]:
         stack += [
             f"{folder}{entry.name}/"
             for entry in inside
-            if entry.is_dir(follow_symlinks=False) and entry.name not in tree.LEFT_OUT
+            if entry.is_dir(follow_symlinks=False) and not prepare.skipped(entry)
         ]
     return sorted(found)
 

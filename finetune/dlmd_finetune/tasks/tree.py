@@ -11,8 +11,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-LEFT_OUT = {".git", ".hg", ".svn", ".jj", "__pycache__", "node_modules", ".tox", ".nox"}
-LEFT_OUT |= {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".direnv"}
+from dlmd_finetune.sandbox import prepare
+
 LIMIT_MB = 2048
 LIMIT_FILES = 100_000
 
@@ -20,8 +20,8 @@ Manifest = dict[str, tuple[int, int, str]]  # path: mode, size, digest
 
 
 def walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Files and links below, as relative paths; not through links, not into what is left
-    out; environments are known by the file that each of them has."""
+    """Files and links below, as relative paths; not through links, not into what no room
+    would copy."""
     stack = [""]
     while stack:
         folder = stack.pop()
@@ -30,16 +30,10 @@ def walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
                 path = f"{folder}{entry.name}"
                 facts = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(facts.st_mode):
-                    if entry.name not in LEFT_OUT and not _environment(entry.path):
+                    if not prepare.skipped(entry):
                         stack.append(f"{path}/")
                 elif stat.S_ISREG(facts.st_mode) or stat.S_ISLNK(facts.st_mode):
                     yield path, facts
-
-
-def _environment(path: str) -> bool:
-    return os.path.exists(os.path.join(path, "pyvenv.cfg")) or os.path.isdir(
-        os.path.join(path, "conda-meta")
-    )
 
 
 def copy(source: Path, target: Path) -> Manifest:
@@ -95,11 +89,15 @@ def differences(before: Manifest, after: Manifest) -> list[str]:
 
 
 def restore(source: Path, target: Path, wanted: Manifest) -> list[str]:
-    """Makes the copy what it was; the paths that had changed."""
+    """Makes the copy what it was, also where a folder stands in a file's place, or may not
+    be entered; the paths that had changed."""
+    prepare.open_folders(target)
     changed = differences(wanted, manifest(target))
     for path in changed:
         place = target / path
-        if os.path.lexists(place):
+        if place.is_dir() and not place.is_symlink():
+            clear(place)
+        elif os.path.lexists(place):
             place.unlink()
         if path in wanted:
             place.parent.mkdir(parents=True, exist_ok=True)
