@@ -168,7 +168,9 @@ async def test_no_daemon(tmp_path: Path) -> None:
         assert isinstance(told[-1], types.WorkDoneProgressEnd)
 
 
-async def test_typing_meanwhile_refuses_the_result(slow: tuple[Path, Daemon]) -> None:
+async def test_typing_meanwhile_ends_it_and_nothing_pops_up(
+    slow: tuple[Path, Daemon],
+) -> None:
     folder, process = slow
     async with editing(folder) as editor:
         at = editor.open(LONG_ONE)
@@ -178,8 +180,10 @@ async def test_typing_meanwhile_refuses_the_result(slow: tuple[Path, Daemon]) ->
         await editor.until(lambda: editor.states)
         before = process.forwards()
         editor.type(types.Position(0, 0), "# new\n")
-        assert (await answer)["applied"] is False
-        assert "the document changed" in editor.shown[0]
+        assert await answer == {"applied": False, "reason": "cancelled"}
+        assert editor.shown == [] and "the text changed" in editor.logged
+        await editor.until(lambda: "the text changed" in editor.statuses[-1].message)
+        assert (await editor.run("dlmd.whyNot"))["code"] == "typed-on"
         await editor.until(lambda: editor.statuses[-1].phase == "ready")
         assert process.forwards() <= before + 3
         assert editor.edits == []

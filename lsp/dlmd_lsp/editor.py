@@ -27,6 +27,7 @@ from dlmd_lsp.link import Away
 from dlmd_lsp.session import Session
 from dlmd_lsp.show.newest import told_apart
 
+ASIDE_S = 10.0
 Note = dict[str, Any]
 Pieces = list[str | int]
 # A state, its holes as they are to be drawn, and how sure each piece is.
@@ -44,6 +45,8 @@ class Editor(LanguageServer):
         super().__init__("dlmd", discovery.version())
         self._logged = ""
         self.status: Note = {}
+        self._known: Status | Away | None = None
+        self._aside = ""  # said beside the status, for a while
         self.flights: dict[str, Any] = {}  # flight.Flight of each document
         self.works: dict[str, Any] = {}  # commands.work.Work under way
         self.dones: dict[str, Any] = {}  # commands.work.Done of each document
@@ -115,10 +118,23 @@ class Editor(LanguageServer):
 
     def tell_status(self, status: Status | Away) -> None:
         """`dlmd/status`, when it differs from the last one."""
-        note = status_note(status)
+        self._known, note = status, status_note(status)
+        if self._aside:
+            note["message"] += f"; {self._aside}"
         if note != self.status:
             self.status = note
             self.protocol.notify("dlmd/status", note)
+
+    def whisper(self, text: str) -> None:
+        """For what a person may want to know and must not be stopped by."""
+        self.log(text)
+        self._say_beside(text)
+        asyncio.get_running_loop().call_later(ASIDE_S, self._say_beside, "")
+
+    def _say_beside(self, text: str) -> None:
+        self._aside = text
+        if self._known is not None:
+            self.tell_status(self._known)
 
     @contextmanager
     def drawing(self, base: Note, *, wanted: bool = True) -> Iterator[Draw]:

@@ -117,6 +117,8 @@ def did_change(ls: Editor, params: types.DidChangeTextDocumentParams) -> None:
     ls.edited(text)
     if text.uri in ls.flights:
         ls.flights[text.uri].changed(text.source, text.edited_to)
+    if text.uri in ls.works:
+        ls.works[text.uri].ask_for("moved")
 
 
 @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)

@@ -20,6 +20,15 @@ CHANGED = (
     "the document changed while the command ran, so nothing was inserted; "
     "run the command again"
 )
+MOVED = "the command ended because the text changed meanwhile; run it again"
+
+
+class Moved(ValueError):
+    """Somebody went on typing: no mistake of theirs, and nothing to stop them for."""
+
+    def __init__(self) -> None:
+        super().__init__(MOVED)
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

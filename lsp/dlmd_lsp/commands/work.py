@@ -18,7 +18,7 @@ from pygls.exceptions import JsonRpcException
 
 from dlmd_lsp import document
 from dlmd_lsp.commands.apply import apply
-from dlmd_lsp.commands.arguments import CHANGED
+from dlmd_lsp.commands.arguments import Moved
 from dlmd_lsp.commands.progress import Report, progress
 from dlmd_lsp.commands.region import Region, fitted, parts_of, settled
 from dlmd_lsp.document import Document
@@ -28,7 +28,7 @@ from dlmd_lsp.session import Sent
 from dlmd_lsp.show.parses import is_whole
 
 Kind = Literal["function", "holes", "rewrite", "repair"]
-Wish = Literal["", "stop", "again"]
+Wish = Literal["", "stop", "again", "moved"]
 Outcome = dict[str, Any]
 STEP = 1.5  # between one length and the next
 
@@ -51,6 +51,10 @@ class Work:
     def stopped(self) -> bool:
         return self.wish == "stop"
 
+    @property
+    def moved(self) -> bool:
+        return self.wish == "moved"
+
     def ask_for(self, wish: Wish, factor: float = 1.0) -> None:
         self.wish, self.scale = wish, self.scale * factor
         self.wished.set()
@@ -66,8 +70,17 @@ class Done:
 
 
 async def outcome(editor: Editor, work: Work) -> Outcome:
-    """Do it, the newest of its document only. ValueError says why it could not be done."""
-    changed = await editor.session.newest("command", work.uri, _do(editor, work))
+    """Do it, the newest of its document only. ValueError says why it could not be done.
+
+    Typing in the document ends it at once, and nothing pops up for that.
+    """
+    session = editor.session
+    try:
+        changed = await session.newest("command", work.uri, _do(editor, work))
+    except Moved as moved:
+        session.because(work.uri, "typed-on")
+        editor.whisper(str(moved))
+        changed = None
     if changed is None:
         return {"applied": False, "reason": "cancelled"}
     return {"applied": True, "changed": changed}
@@ -99,6 +112,8 @@ async def _answers(editor: Editor, work: Work, report: Report) -> list[str]:
             hearing.cancel()
             wishing.cancel()
             await asyncio.wait({hearing, wishing})
+        if work.moved:
+            raise Moved
         if work.stopped:
             return [settled(pieces) for pieces in work.drawn]
 
@@ -152,7 +167,7 @@ def _led(
 def _current(editor: Editor, work: Work) -> Document:
     text = document.find(editor.workspace, work.uri)
     if text is None or text.version != work.version:
-        raise ValueError(CHANGED)
+        raise Moved
     return text
 
 
@@ -180,7 +195,11 @@ async def _put(editor: Editor, work: Work, answers: list[str]) -> int:
             "what the model wrote would break the syntax of the file, so it was not put "
             "in; try again with dlmd.longer or dlmd.shorter"
         )
-    await apply(editor, work.uri, work.version, edits, work.title)
+    try:
+        await apply(editor, work.uri, work.version, edits, work.title)
+    except ValueError:
+        _current(editor, work)  # an edit that typing has overtaken is no trouble either
+        raise
     editor.dones[work.uri] = Done(work=work, source=made, regions=regions)
     return len(edits)
 
