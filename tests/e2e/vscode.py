@@ -91,7 +91,7 @@ class Workbench:
             self._process.wait(10)
 
     def settings(self, more: Mapping[str, object]) -> None:
-        """The user's settings; a running workbench follows the file."""
+        """The user's settings, for windows to be opened."""
         path = self.data / "User" / "settings.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**SETTINGS, **more}))
@@ -182,6 +182,8 @@ class Window:
                     field.fill(str(file), timeout=500)
                     self.page.wait_for_timeout(200)
                     field.press("Enter", timeout=500)
+                    # A second Enter could meet the editor that opens.
+                    tab.wait_for(timeout=3000)
             return tab.count() == 1
 
         until(opened, f"{file.name} to open", self)
@@ -218,6 +220,21 @@ class Window:
         row = self.page.locator(".quick-input-list .monaco-list-row", has_text=title)
         row.first.wait_for()
         self.press("Enter")
+
+    def preferences(self, whose: str, settings: Mapping[str, object]) -> None:
+        """Other settings, put in where a person does: of the "User", or "Remote"."""
+        self.command(f"Preferences: Open {whose} Settings (JSON)")
+        tab = self.page.locator('.tab.active[data-resource-name="settings.json"]')
+        tab.wait_for()
+        self.page.locator(".monaco-editor .view-lines").first.click()
+        self.press("Control+a")
+        self.page.keyboard.insert_text(json.dumps(settings))
+        self.press("Control+Shift+End", "Delete")  # what the editor closed
+        self.press("Control+s")
+        saved = '.tab.active[data-resource-name="settings.json"]:not(.dirty)'
+        self.page.locator(saved).wait_for()
+        self.press("Control+w")
+        tab.wait_for(state="detached")
 
     def status(self, which: str, shows: str) -> None:
         """Until the item of the status bar that has one text has another too."""

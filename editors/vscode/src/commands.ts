@@ -76,6 +76,9 @@ export class Commands {
 
   /** The running or last command, or the suggestion on the screen, at another length. */
   async resize(editor: vscode.TextEditor, command: "dlmd.longer" | "dlmd.shorter"): Promise<void> {
+    const uri = editor.document.uri.toString();
+    // The one that runs goes on, at the other length; it stays the one that can be cancelled.
+    if (this.run?.uri === uri) return void (await this.quietly(this.server.execute(command, { uri })));
     const answer = await this.start<Again>(editor, command, {});
     if (answer?.ask) await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
   }
@@ -92,15 +95,13 @@ export class Commands {
       this.unavailable();
       return undefined;
     }
-    const again = command === "dlmd.longer" || command === "dlmd.shorter";
-    if (!again) this.cancel();
+    this.cancel();
     const document = editor.document;
     const uri = document.uri.toString();
     const run: Run = { uri, label: LABELS[command] ?? command, stop: new vscode.CancellationTokenSource() };
     this.begin(run);
-    const version = again ? {} : { version: document.version };
     try {
-      return await this.quietly(this.server.execute<T>(command, { uri, ...argument, ...version }, run.stop.token));
+      return await this.quietly(this.server.execute<T>(command, { uri, version: document.version, ...argument }, run.stop.token));
     } finally {
       this.end(run);
     }

@@ -79,7 +79,19 @@ async function toServer(answer: unknown): Promise<unknown> {
 
 function registered(parts: Parts): vscode.Disposable[] {
   const all = { ...editing(parts), ...asking(parts) };
-  return Object.entries(all).map(([name, action]) => vscode.commands.registerCommand(name, action));
+  return Object.entries(all).map(([name, action]) => vscode.commands.registerCommand(name, () => said(parts.server, action)));
+}
+
+/** Somebody asked for it by name, so what goes wrong is said, in words of ours. */
+async function said(server: Server, action: () => unknown): Promise<unknown> {
+  try {
+    return await action();
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error);
+    server.log.warn(words);
+    void vscode.window.showWarningMessage(`dlmd: ${words}`);
+    return undefined;
+  }
 }
 
 /** Commands on the file in front. */
@@ -159,7 +171,7 @@ function watched({ server, bar }: Parts): vscode.Disposable[] {
 function viewed(server: Server, editor: vscode.TextEditor): void {
   const range = editor.visibleRanges[0];
   const known = ["file", "untitled"].includes(editor.document.uri.scheme);
-  if (!range || !known || !settings.all(editor.document).get<boolean>("otherFiles")) return;
+  if (!range || !known || !settings.all().get<boolean>("otherFiles")) return;
   const place = ({ line, character }: vscode.Position): object => ({ line, character });
   server.notify("dlmd/viewed", { uri: editor.document.uri.toString(), range: { start: place(range.start), end: place(range.end) } });
 }

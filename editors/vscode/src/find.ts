@@ -32,6 +32,20 @@ export function findProgram(world: World, name = "dlmd"): string | null {
   return places(world).map((folder) => path.posix.join(folder, name)).find((file) => world.runnable(file)) ?? null;
 }
 
+/** A command that somebody named, its program in full; null when there is none such here. */
+export function named(world: World, command: string[]): string[] | null {
+  const [program = "", ...rest] = command;
+  const file = program.replace(/^~(?=\/)/, world.home);
+  const found = path.posix.isAbsolute(file) ? (world.runnable(file) ? file : null) : findProgram(world, file);
+  return found === null ? null : [found, ...rest];
+}
+
+/** The same program with other words, where the command is ours: `dlmd lsp`, `python -m dlmd lsp`. */
+export function instead(command: string[], words: string[]): string[] {
+  const own = command.at(-1) === "lsp" ? command.slice(0, -1) : command.slice(0, 1);
+  return [...own, ...words];
+}
+
 /** PATH first; then the folders that an editor started from the desktop often misses. */
 export function places(world: World): string[] {
   const known = [".local/bin", `${OWN_VENV}/bin`, ".local/share/uv/tools/dlmd/bin", ".local/pipx/venvs/dlmd/bin", ".local/share/pipx/venvs/dlmd/bin"];

@@ -27,7 +27,7 @@ export async function install(): Promise<boolean> {
     void vscode.window.showWarningMessage(`dlmd: ${plan.lacks}`);
     return false;
   }
-  const terminal = vscode.window.createTerminal({ name: "Install dlmd", message: "dlmd: press Enter to install, or change the command first." });
+  const terminal = vscode.window.createTerminal({ name: "dlmd: Enter installs" });
   terminal.show();
   terminal.sendText(plan.command, false);
   return true;

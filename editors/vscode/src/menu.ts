@@ -5,7 +5,7 @@
  */
 
 import * as vscode from "vscode";
-import { quoted } from "./find";
+import { instead, quoted } from "./find";
 import { Server } from "./server";
 import { type Action, face, type State } from "./state";
 
@@ -37,7 +37,7 @@ export async function menu(state: State): Promise<void> {
   const urgent = action === "none" || action === "menu" ? [] : [CHOICES[action]];
   const rest = [CHOICES.doctor, CHOICES.restart].filter((choice) => !urgent.includes(choice) && state.server === "running");
   const told: Choice[] = [
-    { label: says, detail: details.join("  ·  ") || undefined },
+    { label: says, detail: details.join("  ·  ") || undefined, command: urgent[0]?.command },
     { label: "", kind: vscode.QuickPickItemKind.Separator },
   ];
   const picked = await vscode.window.showQuickPick([...told, ...urgent, ...ALWAYS, ...rest], { title: "dlmd" });
@@ -82,9 +82,9 @@ export const content = new Content();
 
 /** In a terminal, where it can be read, copied and repeated. */
 export function inTerminal(name: string, ...words: string[]): void {
-  const program = Server.command()?.[0];
-  if (!program) return void vscode.commands.executeCommand("dlmd.install");
+  const command = Server.command();
+  if (!command) return void vscode.commands.executeCommand("dlmd.install");
   const terminal = vscode.window.createTerminal({ name });
   terminal.show();
-  terminal.sendText([program, ...words].map(quoted).join(" "));
+  terminal.sendText(instead(command, words).map(quoted).join(" "));
 }

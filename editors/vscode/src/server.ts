@@ -18,7 +18,7 @@ import {
   RevealOutputChannelOn,
   State,
 } from "vscode-languageclient/node";
-import { findProgram, type World } from "./find";
+import { findProgram, named, type World } from "./find";
 import * as settings from "./settings";
 import type { DaemonStatus, Event } from "./state";
 
@@ -40,6 +40,13 @@ function runnable(file: string): boolean {
   }
 }
 
+/** Some errors the library would show in a box, whatever it is told; ours are in the status bar. */
+class Quiet extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
+
 export class Server implements vscode.Disposable {
   private client: LanguageClient | undefined;
   private ends: number[] = [];
@@ -55,10 +62,15 @@ export class Server implements vscode.Disposable {
 
   /** The command in force, or null when there is no program. */
   static command(): string[] | null {
-    const given = settings.all().get<string[] | null>("command");
-    if (given && given.length > 0) return given;
+    const given = Server.given();
+    if (given) return named(thisMachine(), given);
     const program = findProgram(thisMachine());
     return program === null ? null : [program, "lsp"];
+  }
+
+  private static given(): string[] | undefined {
+    const given = settings.all().get<string[] | null>("command");
+    return given && given.length > 0 ? given : undefined;
   }
 
   running(): LanguageClient | undefined {
@@ -70,7 +82,11 @@ export class Server implements vscode.Disposable {
     if (this.client) return;
     if (process.platform === "win32") return this.tell({ kind: "unsupported" });
     const command = Server.command();
-    if (command === null) return this.tell({ kind: "missing", note: "Click to install it, or name it in the setting dlmd.command." });
+    if (command === null) {
+      const given = Server.given();
+      const note = given ? `The setting dlmd.command names ${given[0]}, and there is no such program here.` : "Click to install it, or name it in the setting dlmd.command.";
+      return this.tell({ kind: "missing", note });
+    }
     const turn = ++this.turn;
     this.tell({ kind: "launching" });
     this.log.info(`starting ${command.join(" ")}`);
@@ -145,7 +161,7 @@ export class Server implements vscode.Disposable {
       initializationFailedHandler: () => false,
     };
     const cwd = homedir(); // not the workspace: Python would import from there
-    return new LanguageClient("dlmd", "dlmd", { command: program, args, options: { cwd } }, options);
+    return new Quiet("dlmd", "dlmd", { command: program, args, options: { cwd } }, options);
   }
 
   /** It ended by itself: once more after a pause, a few times. */

@@ -10,8 +10,9 @@ import * as vscode from "vscode";
 /** Ours alone; the server is not told of them. */
 const OURS = new Set(["command", "installFrom", "heatMap", "trace"]);
 
-export function all(scope?: vscode.ConfigurationScope | null): vscode.WorkspaceConfiguration {
-  return vscode.workspace.getConfiguration("dlmd", scope);
+/** One language server serves the window, so none of the settings is a folder's. */
+export function all(): vscode.WorkspaceConfiguration {
+  return vscode.workspace.getConfiguration("dlmd");
 }
 
 export function forServer(section: Record<string, unknown>): Record<string, unknown> {

@@ -187,7 +187,7 @@ function plain(text: string, tone: Tone, action: Action, says: string, details: 
 }
 
 function withTrigger(text: string, state: State): string {
-  return state.trigger === "manual" ? `${text} (manual)` : text;
+  return state.trigger === "automatic" ? text : `${text} (${state.trigger})`;
 }
 
 /** "embedded · cpu": always both, as far as they are known. */
@@ -218,6 +218,7 @@ function facts(state: State): string[] {
   if (state.adapter) lines.push(`Adapter ${state.adapter}`);
   if (state.note) lines.push(`dlmd ${state.note}`);
   if (state.trigger === "manual") lines.push("Suggestions come only when asked for (dlmd.trigger).");
+  if (state.trigger === "subtle") lines.push("Suggestions are made ready and shown when asked for (dlmd.trigger).");
   return lines;
 }
 

@@ -7,7 +7,8 @@
 
 import * as vscode from "vscode";
 import type { Middleware } from "vscode-languageclient/node";
-import { afterChanges, type Change, type Shown } from "./fate";
+import { afterChanges, type Change, type Shown, surePart } from "./fate";
+import * as settings from "./settings";
 
 /** The argument of an item's command: parts of its text, in UTF-16 units. */
 interface Parts {
@@ -21,15 +22,27 @@ interface Latest {
   document: vscode.TextDocument;
   version: number;
   position: vscode.Position;
-  text: string;
-  parts: Parts;
+  id: string;
+  /** What may be taken as sure, of whichever candidate is drawn. */
+  sure: string;
+}
+
+/** Where the cursor belongs, until the document changes again. */
+interface Caret {
+  document: vscode.TextDocument;
+  version: number;
+  position: vscode.Position;
 }
 
 type Send = (command: string, argument: object) => void;
 
+const ASTRAL = /[\ud800-\udfff]/;
+
 export class Suggestions implements vscode.Disposable {
   private latest: Latest | undefined;
   private shown: Shown | undefined;
+  private caret: Caret | undefined;
+  private forRest = false;
   private readonly heard: vscode.Disposable[];
 
   constructor(private readonly send: Send) {
@@ -43,14 +56,17 @@ export class Suggestions implements vscode.Disposable {
   readonly middleware: Middleware = {
     provideInlineCompletionItems: async (document, position, context, token, next) => {
       const version = document.version;
-      const answer = await next(document, position, context, token);
+      const caret = this.caret;
+      const early = caret?.document === document && caret.version === version && !position.isEqual(caret.position);
+      if (early) return null; // before `behindAstral`
+      const answer = await next(document, position, this.asked(context), token);
       if (token.isCancellationRequested || document.version !== version) return null;
       const items = Array.isArray(answer) ? answer : (answer?.items ?? []);
-      if (items[0]) this.keep(document, position, items[0]);
+      this.keep(document, position, items);
       return answer;
     },
     executeCommand: (command, args, next) => {
-      if (command === "dlmd.accepted") this.accepted(args[0] as Parts | undefined);
+      if (command === "dlmd.accepted") this.accepted();
       return next(command, args);
     },
   };
@@ -58,21 +74,34 @@ export class Suggestions implements vscode.Disposable {
   /** Inserts as much as the model is sure of; false when nothing is there to take. */
   async acceptConfident(editor: vscode.TextEditor): Promise<boolean> {
     const latest = this.current(editor);
-    const characters = latest?.parts.confident ?? 0;
-    if (!latest || characters < 1) return false;
+    if (!latest || latest.sure === "") return false;
+    const { document, position, sure } = latest;
     this.shown = undefined;
-    const text = latest.text.slice(0, characters);
     await vscode.commands.executeCommand("editor.action.inlineSuggest.hide");
-    if (!(await editor.edit((edit) => edit.insert(latest.position, text)))) return false;
-    const end = latest.document.positionAt(latest.document.offsetAt(latest.position) + insertedLength(latest.document, text));
+    if (!(await editor.edit((edit) => edit.insert(position, sure)))) return false;
+    const end = document.positionAt(document.offsetAt(position) + insertedLength(document, sure));
     editor.selection = new vscode.Selection(end, end);
-    this.send("dlmd.accepted", { id: latest.parts.id, part: "confident", characters });
-    await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
+    this.send("dlmd.accepted", { id: latest.id, part: "confident", characters: sure.length });
+    await this.rest();
     return true;
   }
 
   dispose(): void {
     for (const each of this.heard) each.dispose();
+  }
+
+  /** What is left of a suggestion after a part of it was put in. */
+  private async rest(): Promise<void> {
+    this.forRest = true;
+    await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
+    this.forRest = false;
+  }
+
+  /** VS Code asks again only as if by hand, which would bring other suggestions, not the rest of this one. */
+  private asked(context: vscode.InlineCompletionContext): vscode.InlineCompletionContext {
+    const unasked = this.forRest && settings.all().get("trigger") !== "manual";
+    this.forRest = false;
+    return unasked ? { ...context, triggerKind: vscode.InlineCompletionTriggerKind.Automatic } : context;
   }
 
   private current(editor: vscode.TextEditor): Latest | undefined {
@@ -81,65 +110,65 @@ export class Suggestions implements vscode.Disposable {
     return here && latest.position.isEqual(editor.selection.active) ? latest : undefined;
   }
 
-  private keep(document: vscode.TextDocument, position: vscode.Position, item: vscode.InlineCompletionItem): void {
-    const text = typeof item.insertText === "string" ? item.insertText : item.insertText.value;
-    const parts = item.command?.arguments?.[0] as Parts | undefined;
+  private keep(document: vscode.TextDocument, position: vscode.Position, items: vscode.InlineCompletionItem[]): void {
+    const parts = items[0]?.command?.arguments?.[0] as Parts | undefined;
+    const texts = items.map(({ insertText }) => (typeof insertText === "string" ? insertText : insertText.value));
+    const sure = surePart(texts.map((text, at) => ({ text, confident: at === 0 ? (parts?.confident ?? 0) : 0 })));
+    void vscode.commands.executeCommand("setContext", "dlmd.confidentPart", sure > 0);
     if (!parts?.id) return;
-    this.latest = { document, version: document.version, position, text, parts };
-    const part = parts.confident ?? 0;
-    void vscode.commands.executeCommand("setContext", "dlmd.confidentPart", part > 0 && part < text.length);
+    this.latest = { document, version: document.version, position, id: parts.id, sure: texts[0]?.slice(0, sure) ?? "" };
     if (this.shown?.id !== parts.id) this.send("dlmd.shown", { id: parts.id });
-    this.shown = { id: parts.id, uri: document.uri.toString(), offset: document.offsetAt(position), text };
+    this.shown = { id: parts.id, uri: document.uri.toString(), offset: document.offsetAt(position), texts, taken: "" };
   }
 
   private changed(event: vscode.TextDocumentChangeEvent): void {
+    const { document, contentChanges } = event;
     const shown = this.shown;
-    if (!shown || event.document.uri.toString() !== shown.uri || event.contentChanges.length === 0) return;
-    const changes: Change[] = event.contentChanges.map((change) => ({
-      offset: change.rangeOffset,
-      removed: change.rangeLength,
-      text: change.text,
-    }));
+    if (!shown || document.uri.toString() !== shown.uri || contentChanges.length === 0) return;
+    this.caret = undefined;
+    const changes: Change[] = contentChanges.map(({ rangeOffset, rangeLength, text }) => ({ offset: rangeOffset, removed: rangeLength, text }));
     const fate = afterChanges(shown, changes);
     if (fate.kind === "rejected") return this.reject();
     this.shown = fate.shown;
+    if (ASTRAL.test(contentChanges[0]?.text ?? "")) this.caret = { document, version: document.version, position: document.positionAt(fate.shown.offset) };
     // All of it: the item's own command says so.
-    if (fate.kind === "part" && fate.shown.text !== "") {
-      const part = /^\S*\s*$/.test(shown.text.slice(0, fate.characters).trim()) ? "word" : "line";
-      this.send("dlmd.accepted", { id: shown.id, part, characters: fate.characters });
+    if (fate.kind === "part" && !fate.shown.texts.includes("")) {
+      const part = /^\S*$/.test(fate.put.trim()) ? "word" : "line";
+      this.send("dlmd.accepted", { id: shown.id, part, characters: fate.put.length });
     }
   }
 
   private moved(event: vscode.TextEditorSelectionChangeEvent): void {
     const shown = this.shown;
     const document = event.textEditor.document;
+    if (event.kind === undefined) this.behindAstral(event.textEditor);
     if (!shown || document.uri.toString() !== shown.uri || event.kind === undefined) return;
     if (document.offsetAt(event.selections[0]?.active ?? new vscode.Position(0, 0)) !== shown.offset) this.reject();
   }
 
-  private accepted(parts: Parts | undefined): void {
+  private accepted(): void {
     this.shown = undefined;
-    const editor = vscode.window.activeTextEditor;
-    if (editor && this.latest && this.latest.parts.id === parts?.id) behindAstral(editor, this.latest);
     void vscode.commands.executeCommand("setContext", "dlmd.accepted", true);
   }
 
   private reject(): void {
-    if (this.shown && this.shown.text !== "") this.send("dlmd.rejected", { id: this.shown.id });
+    if (this.shown && !this.shown.texts.includes("")) this.send("dlmd.rejected", { id: this.shown.id });
     this.shown = undefined;
   }
-}
 
-/**
- * VS Code counts characters beyond the 16-bit ones as one when it puts the cursor behind an
- * accepted item, where its columns count two (seen in 1.100): the cursor ends up too far left.
- */
-function behindAstral(editor: vscode.TextEditor, latest: Latest): void {
-  const { document, position, text } = latest;
-  if (editor.document !== document || !/[\ud800-\udfff]/.test(text)) return;
-  const end = document.positionAt(document.offsetAt(position) + insertedLength(document, text));
-  const stands = document.getText(new vscode.Range(position, end)).replaceAll("\r\n", "\n");
-  if (stands === text.replaceAll("\r\n", "\n")) editor.selection = new vscode.Selection(end, end);
+  /**
+   * VS Code counts characters beyond the 16-bit ones as one when it puts the cursor behind what
+   * was taken, whole or in part, where its columns count two (seen in 1.100): the cursor ends
+   * up too far left. What is left of the suggestion is asked for again where it belongs.
+   */
+  private behindAstral(editor: vscode.TextEditor): void {
+    const caret = this.caret;
+    const there = caret && editor.document === caret.document && editor.document.version === caret.version;
+    if (!there || !editor.selection.isEmpty || editor.selection.active.isEqual(caret.position)) return;
+    this.caret = undefined;
+    editor.selection = new vscode.Selection(caret.position, caret.position);
+    if (this.shown && !this.shown.texts.includes("")) void this.rest();
+  }
 }
 
 /** What a text is long once it stands in the document, whose line ends may be others. */

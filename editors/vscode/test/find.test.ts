@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { best, findProgram, installation, interpreter, interpreters, places, quoted, type World } from "../src/find";
+import { best, findProgram, installation, instead, interpreter, interpreters, named, places, quoted, type World } from "../src/find";
 
 function world(files: string[], more: Partial<World> = {}): World {
   return { platform: "linux", home: "/home/ada", path: "/usr/bin:/bin", runnable: (file) => files.includes(file), ...more };
@@ -70,4 +70,17 @@ test("what is missing is named with the command that brings it", () => {
 test("words that a shell would take apart are quoted", () => {
   assert.equal(quoted("/a/b-c_d.e"), "/a/b-c_d.e");
   assert.equal(quoted("it's $HOME; `x`"), "'it'\\''s $HOME; `x`'");
+});
+
+test("a command that somebody named: its program in full, or nothing", () => {
+  const here = world(["/home/ada/dlmd/bin/dlmd", "/usr/bin/python3"]);
+  assert.deepEqual(named(here, ["~/dlmd/bin/dlmd", "lsp"]), ["/home/ada/dlmd/bin/dlmd", "lsp"]);
+  assert.deepEqual(named(here, ["python3", "-m", "dlmd", "lsp"]), ["/usr/bin/python3", "-m", "dlmd", "lsp"]);
+  assert.equal(named(here, ["/gone/dlmd", "lsp"]), null);
+});
+
+test("other words to the same program keep what starts it", () => {
+  assert.deepEqual(instead(["/b/dlmd", "lsp"], ["doctor"]), ["/b/dlmd", "doctor"]);
+  assert.deepEqual(instead(["/b/python", "-m", "dlmd", "lsp"], ["stats"]), ["/b/python", "-m", "dlmd", "stats"]);
+  assert.deepEqual(instead(["/b/dlmd"], ["doctor"]), ["/b/dlmd", "doctor"]);
 });
