@@ -92,6 +92,39 @@ def test_trouble_twice_is_an_infrastructure_fault(
         assert opened.evaluate([candidate(HONEST)]) == [GOOD]  # the next batch is fine
 
 
+REPLACES = "import math\nmath.isclose = lambda *a, **k: True\nreturn 0.0"
+
+
+@pytest.mark.parametrize("troubles", [["", "error", "error"], [""]])
+def test_a_room_that_cannot_run_the_original_accuses_nobody(
+    tree: Path,
+    rented: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+    troubles: list[str],
+) -> None:
+    monkeypatch.setattr(e2b, "judge", rig.lenient)
+    replaces = candidate(REPLACES, rig.AREA, rig.AREA_TESTS)
+    with room(tree) as opened:
+        rented.on_run = list(troubles)
+        [outcome] = opened.evaluate([replaces])
+    kind = InfraFault if "error" in troubles else PolicyFault
+    assert isinstance(outcome, kind), outcome
+
+
+def test_a_worker_that_does_not_last_is_the_rooms_fault_if_the_original_has_none_either(
+    tree: Path, rented: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with room(tree) as opened:
+        assert isinstance(opened, e2b.Cloud)
+        died = [{"died": "ended without an answer"}]
+        monkeypatch.setattr(e2b.Cloud, "_ask", lambda *_: died)
+        [outcome] = opened.evaluate([candidate(HONEST)])
+        assert isinstance(outcome, InfraFault), outcome
+        whole = {(True, rig.SLUG_TESTS): frozenset[str]()}
+        monkeypatch.setattr(opened, "usual", whole)
+        assert isinstance(opened.evaluate([candidate(HONEST)])[0], PolicyFault)
+
+
 def test_a_time_out_of_the_provider_is_an_infrastructure_fault(
     tree: Path, rented: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

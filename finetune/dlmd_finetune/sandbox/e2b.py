@@ -118,7 +118,10 @@ class Cloud:
         return self._outcomes(candidates, cold=bool(self.rented.command))
 
     def confirm(self, candidate: Candidate) -> Outcome:
-        return self._outcomes([candidate], cold=True)[0]
+        return self.confirm_all([candidate])[0]
+
+    def confirm_all(self, candidates: Sequence[Candidate]) -> list[Outcome]:
+        return self._outcomes(candidates, cold=True)
 
     # ---- outcomes ----
 
@@ -146,7 +149,9 @@ class Cloud:
             return PolicyFault("cannot be written in the encoding of its file")
         return Job(candidate, change, candidate.text, encoding)
 
-    def _run(self, jobs: dict[int, Job], cold: bool) -> dict[int, Outcome]:
+    def _run(
+        self, jobs: dict[int, Job], cold: bool, tries: int = TRIES
+    ) -> dict[int, Outcome]:
         if not jobs:
             return {}
         found: dict[int, Outcome] = {}
@@ -156,22 +161,25 @@ class Cloud:
         except Trouble as error:
             return {number: InfraFault(str(error)) for number in jobs}
         for (number, job), reply in zip(jobs.items(), replies, strict=True):
-            outcome = self._read(job, reply, cold)
+            outcome = self._read(job, reply, cold, last=tries == 1)
             if outcome is None:
                 again[number] = job
             else:
                 found[number] = outcome
-        return found | self._run(again, cold=True)
+        return found | self._run(again, True, tries - cold)
 
-    def _read(self, job: Job, reply: Any, cold: bool) -> Outcome | None:
-        """None when only a cold run can tell."""
+    def _read(self, job: Job, reply: Any, cold: bool, last: bool) -> Outcome | None:
+        """None when only another cold run can tell. What the room did to the unchanged file
+        as well is no fault of the candidate's."""
         asked = job.candidate.node_ids
         if "failed" in reply:
             return InfraFault(f"no worker could be started: {reply['failed']}")
         if "died" in reply:
-            if cold:
-                return PolicyFault(f"its tests ended the worker: {reply['died']}")
-            return None
+            if not last:
+                return None
+            if self._normal(job, cold) is None:
+                return InfraFault(f"the worker ended: {reply['died']}")
+            return PolicyFault(f"its tests ended the worker: {reply['died']}")
         if self.rented.command:
             return listed(reply["junit"], asked)
         reading = verdict.read(reply["said"], asked)
@@ -179,13 +187,16 @@ class Cloud:
             return reading
         if reading.cold:
             return None
-        gained = reading.changed and reading.changed - self._normal(job, cold)
-        if gained:
-            return PolicyFault(f"replaced {', '.join(sorted(gained)[:3])}")
+        if reading.changed:
+            normal = self._normal(job, cold)
+            if normal is None:
+                return InfraFault("the unchanged file could not be run to compare with")
+            if gained := sorted(reading.changed - normal):
+                return PolicyFault(f"replaced {', '.join(gained[:3])}")
         return reading.score
 
-    def _normal(self, job: Job, cold: bool) -> frozenset[str]:
-        """What these tests replace with the unchanged file."""
+    def _normal(self, job: Job, cold: bool) -> frozenset[str] | None:
+        """What these tests replace with the unchanged file; None when nobody could tell."""
         key = (cold, job.candidate.node_ids)
         if key not in self.usual:
             text, encoding = read_source(self.rented.tree / job.candidate.path)
@@ -193,8 +204,10 @@ class Cloud:
             try:
                 reply = self._ask([plain], cold)[0]
             except Trouble:
-                return frozenset()
-            reading = verdict.read(reply.get("said", ""), job.candidate.node_ids)
+                return None
+            if "said" not in reply:  # the worker did not start, or did not last
+                return None
+            reading = verdict.read(reply["said"], job.candidate.node_ids)
             self.usual[key] = (
                 frozenset() if isinstance(reading, PolicyFault) else reading.changed
             )

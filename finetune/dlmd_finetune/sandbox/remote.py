@@ -6,11 +6,16 @@ Reads one job from its input, prints one reply a line. It must not know what the
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import select
+import shutil
+import stat
 import subprocess
 import sys
+import tarfile
 import time
 from typing import Any
 
@@ -91,8 +96,56 @@ def replace(path: str, data: bytes) -> None:
     os.replace(path + ".new", path)
 
 
+class Tree:
+    """The repository as it lay there before any candidate; made anew once somebody wrote
+    in it, because where the worker cannot become another user a candidate may."""
+
+    def __init__(self, root: str) -> None:
+        self.root, told = root, io.BytesIO()
+        with tarfile.open(fileobj=told, mode="w") as archive:
+            archive.add(root, arcname=".")
+        self.whole, self.state = told.getvalue(), state_of(root)
+
+    def written(self) -> bool:
+        return state_of(self.root) != self.state
+
+    def renew(self) -> None:
+        for parent, folders, _ in os.walk(self.root):
+            for name in folders:
+                place = os.path.join(parent, name)
+                if not os.path.islink(place):
+                    os.chmod(place, 0o700)
+        for entry in list(os.scandir(self.root)):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+        with tarfile.open(fileobj=io.BytesIO(self.whole)) as archive:
+            archive.extractall(self.root)
+        self.state = state_of(self.root)
+
+
+def state_of(root: str) -> Any:
+    """Changes with every write; replacing the changed file and putting it back is none."""
+    found = []
+    for parent, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)
+            about = os.lstat(path)
+            size = -1 if name in folders else about.st_size
+            found.append((path, size, about.st_mode, digest(path, about)))
+    return sorted(found)
+
+
+def digest(path: str, about: os.stat_result) -> str:
+    if not stat.S_ISREG(about.st_mode):
+        return os.readlink(path) if stat.S_ISLNK(about.st_mode) else ""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
 def replies(job: Job) -> Any:
-    hand = None
+    hand, tree = None, Tree(job["root"])
     for request in job["requests"]:
         try:
             if hand is None:
@@ -104,9 +157,12 @@ def replies(job: Job) -> Any:
             reply = attempt(job, request, hand)
         except Dead as error:
             reply = {"died": str(error)}
-        if "died" in reply or not job["spec"]["warm"]:
+        written = tree.written()
+        if "died" in reply or written or not job["spec"]["warm"]:
             hand.end()
             hand = None
+        if written:
+            tree.renew()
         yield reply
     if hand is not None:
         hand.end()
