@@ -222,6 +222,11 @@ async def test_what_would_break_the_file_is_not_put_in(tmp_path: Path) -> None:
         assert len(heard.requests) == 1
         assert answer["applied"] is False and "break the syntax" in answer["reason"]
         assert editor.text == "x = ...\n"
+        # What the sentence advises.
+        assert (await editor.run("dlmd.shorter"))["ask"] is False
+        first, again = (request.parts[1] for request in heard.requests)
+        assert not isinstance(first, str) and not isinstance(again, str)
+        assert (again.hole.max_tokens or 0) < (first.hole.max_tokens or 0)
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [

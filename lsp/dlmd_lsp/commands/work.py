@@ -188,12 +188,14 @@ async def _put(editor: Editor, work: Work, answers: list[str]) -> int:
         if new != old:
             edits.append(types.TextEdit(text.span(region.start, region.end), new))
     made += work.source[at:]
+    # What is not put in can be asked for once more as well, at another length.
+    editor.dones[work.uri] = Done(work=work, source=work.source, regions=work.regions)
     if not edits:
         raise ValueError(work.empty)
     if is_whole(work.source, text.tree) and not is_whole(made, text.tree.other()):
         raise ValueError(
             "what the model wrote would break the syntax of the file, so it was not put "
-            "in; try again with dlmd.longer or dlmd.shorter"
+            "in; ask for it once more, longer or shorter"
         )
     try:
         await apply(editor, work.uri, work.version, edits, work.title)

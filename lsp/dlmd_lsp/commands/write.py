@@ -99,8 +99,8 @@ def rewrite(text: Document, given: Arguments) -> Work:
         "rewrite",
         "writing the selection anew",
         [region],
-        "the model would write the selection as it is; dlmd.longer and dlmd.shorter ask "
-        "for another length",
+        "the model would write the selection as it is; ask once more, longer or shorter, "
+        "for something else",
     )
 
 
