@@ -1,10 +1,14 @@
 """Forty names and forty contents that never leave the language server, seen at the socket."""
 
 import asyncio
+import importlib
+import inspect
 from pathlib import Path
 
 import pytest
-from dlmd_lsp.ask.secrets import is_secret_path, secrets_in
+from dlmd_lsp.ask.gate import told
+from dlmd_lsp.ask.secrets import first_secret, is_secret_path, secrets_in
+from dlmd_lsp.document import Document
 from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
@@ -67,6 +71,10 @@ CONTENTS = [
     "private_key_passphrase = '" + "correct9horse'",
     "MIIEpAIBAAKCAQEA7bq2lyVvVqYc" + "kQm9s0Jp3x8wEXAMPLEONLYnotAkey12",
     "SECRET_KEY = 'django-insecure-" + "4f8z$k2+w9'",
+    "tls.key: LS0tLS1CRUdJTi" + "BSU0EgUFJJVkFURSBLRVktLS0tLQo=",
+    "connect('user', **{'password', '" + "x9y8z7w6v5'})",
+    "passwd: str = '" + "hunter2hunter2'",
+    "ssh-pass => '" + "a1b2c3d4e5'",
 ]
 
 
@@ -94,6 +102,27 @@ def test_contents_are_known(content: str) -> None:
         "from dlmd_lsp.ask.secrets import secrets_in",
         "test_a_document_that_holds_no_secret_is_not_taken_for_one_that_does = 1",
         "assert digest == compute_a_long_named_digest_of_something(value)",
+        "'a4337bc45a8fc544c03f52dc550cd6e1e87021bc896588bd79e901e2'",
+        "169148395880755256182802335904188369274227936894862744452,",
+        '"DataSourceResponsesInputMessagesTemplateTemplateChatMessage",',
+        "////////////////////////////////////////////////////////////",
+        "'TTAGCGGATCCTACCTGACGCTTTTTATCGCAACTCTCTACTGTTTCTCCATAACAGAACATATTGA'",
+        'PEM_HEADER = "-----BEGIN CERTIFICATE-----"',
+        "e.g. `user` in `https://user:pass@host:port/path?query#fragment`",
+        "'github://org:repo@sha/precip/catalog.yml', where the sha is also included",
+        'help="a proxy in the form scheme://[user:passwd@]proxy.server:port.",',
+        "__all__ = ['LayoutLMv3Tokenizer', 'LayoutLMv3TokenizerFast']",
+        "LayoutLMv3TokenizerFast = LayoutLMv3Tokenizer",
+        'audio_tokenizer_class = "HiggsAudioV2TokenizerModel"',
+        '_no_split_modules = ["Qwen2_5OmniToken2WavDiTModel"]',
+        '("CUDA_POINTER_ATTRIBUTE_P2P_TOKENS", "HIP_POINTER_ATTRIBUTE_P2P_TOKENS"),',
+        'PASSAGE_FILENAME = "psgs_w100.tsv.pkl"',
+        'pass_name="b2b_gemm_pass",',
+        "join(pwd, './data/philox-testset-1.csv')",
+        "(None, 'joe', 'password', 'proxy.example.com:3128')",
+        "user = User(username='scolvin', password='password1')",
+        'publicKeyToken="1fc8b3b9a1e18e3b"',
+        "...     verify_token='eyJhbGciOiJIUzI1NiJ9...',",
     ],
 )
 def test_code_about_secrets_is_none(line: str) -> None:
@@ -101,13 +130,25 @@ def test_code_about_secrets_is_none(line: str) -> None:
     assert not is_secret_path("/some/project/tokens.py")
 
 
+MODULES = ["ssl", "hashlib", "hmac", "netrc", "getpass", "urllib.request", "smtplib"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_standard_library_holds_none(name: str) -> None:
+    assert first_secret(inspect.getsource(importlib.import_module(name))) is None
+
+
+def test_the_line_is_named() -> None:
+    assert first_secret("x = 1\ny = 2\n" + f"{CONTENTS[33]}\n" * 2) == 2
+    document = Document("file:///a.py", f"x = 1\n{CONTENTS[33]}\n", 1, "python")
+    assert told(document, "secret-content").endswith("(line 2)")
+
+
 @given(
     st.lists(st.sampled_from(["x = 1", "", *CONTENTS]), max_size=6),
     st.data(),
 )
 def test_the_count_keeps_up_with_edits(lines: list[str], data: st.DataObject) -> None:
-    from dlmd_lsp.document import Document
-
     text = "\n".join(lines)
     document = Document("file:///a.py", text, 1, "python")
     assert document.secrets == secrets_in(text)

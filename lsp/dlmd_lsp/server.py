@@ -15,9 +15,9 @@ from typing import Any
 from dlmd.wire import discovery
 from lsprotocol import types
 
-from dlmd_lsp import actions, completion, document, inline, options
+from dlmd_lsp import actions, completion, document, inline, options, tuned
 from dlmd_lsp.around import sent
-from dlmd_lsp.ask.gate import refusal
+from dlmd_lsp.ask.gate import refusal, told
 from dlmd_lsp.ask.reasons import sentence
 from dlmd_lsp.commands import arguments, work, write
 from dlmd_lsp.context import Ask
@@ -53,6 +53,7 @@ async def initialized(ls: Editor, params: types.InitializedParams) -> None:
     for complaint in ls.complaints:
         ls.log(complaint, types.MessageType.Warning)
     await configure(ls)
+    tuned.prepare()
 
 
 @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
@@ -265,7 +266,7 @@ def why_not(ls: Editor, *given: Any) -> Outcome:
         found = inline.planned(ls, text, text.offset(place), False)
         now = None if isinstance(found, Ask) else found
     if now is not None:
-        return {"code": now, "message": sentence(now)}
+        return {"code": now, "message": told(text, now)}
     return ls.session.why_not(uri)
 
 

@@ -12,12 +12,17 @@ from pathlib import Path
 RESTS_S = 60.0
 
 
+def prepare() -> None:
+    """Load what a request will need while nobody waits for one."""
+    from dlmd.store import adapters  # noqa: F401
+
+
 class Tuned:
     def __init__(self) -> None:
         self._not_before: dict[str, float] = {}  # of adapters that were refused
 
     def adapter_of(self, file: Path, model: str | None, now: float) -> str | None:
-        from dlmd.store import adapters  # not before there is a daemon to ask
+        from dlmd.store import adapters
 
         name = adapters.of_file(file, model)
         if name is None or now < self._not_before.get(name, now):

@@ -7,8 +7,8 @@ where in the document the cursor is.
 from __future__ import annotations
 
 from dlmd_lsp.ask.ignored import is_ignored
-from dlmd_lsp.ask.reasons import Reason
-from dlmd_lsp.ask.secrets import is_secret_path
+from dlmd_lsp.ask.reasons import Reason, sentence
+from dlmd_lsp.ask.secrets import first_secret, is_secret_path
 from dlmd_lsp.document import Document
 from dlmd_lsp.options import Options
 
@@ -24,6 +24,12 @@ def never(document: Document) -> Reason | None:
     if document.secrets:
         return "secret-content"
     return None
+
+
+def told(document: Document, reason: Reason) -> str:
+    """The reason for people, and which line of the document it lies in."""
+    row = first_secret(document.source) if reason == "secret-content" else None
+    return sentence(reason, "" if row is None else f"line {row + 1}")
 
 
 def refusal(

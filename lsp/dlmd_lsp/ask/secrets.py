@@ -96,15 +96,33 @@ NAMES = (
 # Whatever lies in one of these.
 FOLDERS = {".ssh", ".aws", ".azure", ".gnupg", ".gcloud", ".kube", ".docker", "secrets"}
 
-_QUOTED = r"""["'`](?=[^"'`\s]*[0-9])(?=[^"'`\s]*[A-Za-z])[^"'`\s{}<>]{8,}["'`]"""
+# What stands in quotes where a secret would: examples, hosts, a few escaped letters.
+_NOT = (
+    r"""(?!(?:(?:pass\w{0,4}|secret|token|test)\d{1,4}|(?:\\x[0-9a-f]{2}){1,4}|"""
+    r"""\\u[0-9a-f]{4,8}|[\w.\-]+\.(?:com|org|net|io)(?::\d+)?|localhost:\d+|[^"'`\s]*\.\.\.[^"'`\s]*)"""
+    r"""["'`])"""
+)
+_QUOTED = (
+    rf"""[rbuf]{{0,2}}["'`]{_NOT}(?=[^"'`\s]*[0-9])(?=[^"'`\s]*[A-Za-z])"""
+    r"""[^"'`\s{}<>]{8,}["'`]"""
+)
+# Not `tokens`, `tokenizer` or `token2wav`, which code that reads languages is full of.
 _WORDS = (
-    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|"
+    r"(?:pass(?:word|wd|phrase|code)|pass(?!\w)|pwd|secret|"
+    r"(?<!publickey)token(?!iz|s?[\"']\s*,|2[a-z])|"
+    r"api[_-]?key|apikey|access[_-]?key|"
     r"auth[_-]?key|private[_-]?key|client[_-]?secret|credentials?|encryption[_-]?key|"
     r"signing[_-]?key|secret[_-]?key(?:[_-]?base)?|session[_-]?key|master[_-]?key|"
     r"account[_-]?key|webhook[_-]?secret)"
 )
+_NAMED = rf"{_WORDS}(?:[_\-][\w\-]*|\w{{0,10}})"
+# Passwords in the addresses of examples.
+_EXAMPLE = (
+    r"(?:(?:my|your)?_?-?(?:pass(?:word|wd|phrase)?|pwd|secret|token)|repo|x{3,}|\*+)"
+)
 PATTERNS = (
-    r"-----(?:BEGIN|END)[A-Z0-9 ]*(?:PRIVATE KEY|PGP MESSAGE|CERTIFICATE|OPENSSH)[A-Z ]*-----",
+    r"-----(?:BEGIN|END)[A-Z0-9 ]*(?:PRIVATE KEY|PGP MESSAGE|OPENSSH)[A-Z ]*-----",
+    r"LS0tLS1CRUdJTi",  # five dashes and BEGIN, in base64
     r"PuTTY-User-Key-File-\d",
     r"AGE-SECRET-KEY-1[A-Z0-9]{20,}",
     r"\b(?:AKIA|ASIA|AGPA|AIDA|AROA|ABIA|ACCA)[A-Z0-9]{16}\b",
@@ -146,13 +164,13 @@ PATTERNS = (
     r"\b\d{8,10}:AA[A-Za-z0-9_\-]{30,}",
     r"(?i)\b(?:AccountKey|SharedAccessKey|SharedAccessSignature)=[A-Za-z0-9+/=%]{16,}",
     r"(?i)[?&]sig=[A-Za-z0-9%]{30,}",
-    r"\b[a-z][a-z0-9+.\-]*://[^\s:/@\"'<>{}$]*:[^\s:/@\"'<>{}$]{4,}@[^\s\"']+",
+    rf"\b[a-z][a-z0-9+.\-]*://[^\s:/@\"'<>{{}}$\[\]]*:(?!(?i:{_EXAMPLE})@)[^\s:/@\"'<>{{}}$\[\]]{{4,}}@[^\s\"'/]+",
     r"(?i)\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic|token)\s+[A-Za-z0-9._+/=\-]{12,}",
     r"(?i)\bbearer\s+[A-Za-z0-9._\-]{24,}",
-    rf"(?i){_WORDS}\w*[\"']?\]?\s*(?::\s*\w+\s*)?(?::?=|:|=>|,)\s*[rbuf]?{_QUOTED}",
+    rf"(?i){_NAMED}[\"']?\]?\s*(?::\s*[\w.\[\]| ]+=|:=|=>|[:=])\s*{_QUOTED}",
+    rf"(?i)[\"'][\w.\- ]*{_NAMED}[\"']\s*,\s*{_QUOTED}",
     rf"(?i)^\s*(?:export\s+|set\s+|-\s+)?[\w.\-]*{_WORDS}[\w\-]*\s*[:=]\s*(?=\S*[0-9])(?=\S*[A-Za-z])[^\s\"'(){{}}\[\]<>$,;.]{{12,}}\s*$",
     r"(?i)\bpassword\s*=\s*[^\s;\"'(){}<>]{6,}\s*;",
-    r"^[\s\"'+>]*[A-Za-z0-9+/]{56,}={0,2}[\s\"'\\n,+);]*$",
 )
 # Each pattern holds one of these in lower case; looking for them first is fifty times faster.
 NEEDLES = (
@@ -164,10 +182,11 @@ NEEDLES = (
     *("sg.", "key", "eaa", "sq0", "shpat", "shpca", "shppa", "shpss", "nrak-"),
     *("glsa_", "lin_api", "hvs.", "hvb.", "hvr.", "dapi", "eyj", ":aa"),
     *("sharedaccess", "sig=", "://", "authorization", "bearer", "pass", "pwd"),
-    *("secret", "token", "credential"),
+    *("secret", "token", "credential", "ls0tls1crudjti"),
 )
 # Tokens without a word of their own in front; any long line of such letters is looked at.
 _DENSE = re.compile(r"[\w\-]{27,}|[A-Za-z0-9+/]{48,}", re.ASCII)
+_BODY = re.compile(r"^[\s\"'+>]*([A-Za-z0-9+/]{56,})={0,2}[\s\"'\\n,+);]*$")
 
 
 @cache
@@ -192,12 +211,38 @@ def is_secret_path(path: str) -> bool:
 
 def secrets_in(text: str) -> int:
     """How many lines of the text hold something that looks like a secret."""
+    return sum(1 for _ in _found(text))
+
+
+def first_secret(text: str) -> int | None:
+    """The first of those lines, from 0."""
+    starts = [start for start, _ in _found(text)]
+    return text.count("\n", 0, min(starts)) if starts else None
+
+
+def _found(text: str) -> Iterator[tuple[int, str]]:
     told, free = _patterns()
-    return sum(1 for line in _doubtful(text) if told.search(line) or free.search(line))
+    for start, line in _doubtful(text):
+        if told.search(line) or free.search(line) or _is_body(line):
+            yield start, line
 
 
-def _doubtful(text: str) -> Iterator[str]:
-    """The lines that are worth the patterns."""
+def _is_body(line: str) -> bool:
+    """A line of a key without its head: letters as chance would throw them, while a digest
+    has no capitals, a long number no letters and a long name few of either."""
+    found = _BODY.match(line)
+    if found is None:
+        return False
+    text = found[1]
+    kinds = (str.isupper, str.islower, str.isdigit)
+    capitals, small, digits = (sum(map(kind, text)) for kind in kinds)
+    least = len(text) // 7
+    varied = len(set(text)) > min(len(text), 64) // 2 - 4
+    return capitals >= least and small >= least and digits >= 3 and varied
+
+
+def _doubtful(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that are worth the patterns, and where they begin."""
     low = text.lower()
     found = {
         low.rfind("\n", 0, at) + 1 for needle in NEEDLES for at in _all(low, needle)
@@ -205,11 +250,17 @@ def _doubtful(text: str) -> Iterator[str]:
     found |= {low.rfind("\n", 0, m.start()) + 1 for m in _DENSE.finditer(text)}
     # Lower case may be longer than upper case; then every line is looked at.
     if len(low) != len(text):
-        yield from text.split("\n")
-        return
+        found = {0, *(at + 1 for at in _breaks(text))}
     for start in found:
         end = text.find("\n", start)
-        yield text[start : end if end >= 0 else None]
+        yield start, text[start : end if end >= 0 else None]
+
+
+def _breaks(text: str) -> Iterator[int]:
+    at = text.find("\n")
+    while at >= 0:
+        yield at
+        at = text.find("\n", at + 1)
 
 
 def _all(text: str, needle: str) -> Iterator[int]:

@@ -11,8 +11,7 @@ from typing import Any
 from lsprotocol import types
 
 from dlmd_lsp import document
-from dlmd_lsp.ask.gate import never
-from dlmd_lsp.ask.reasons import sentence
+from dlmd_lsp.ask.gate import never, told
 from dlmd_lsp.document import Document
 from dlmd_lsp.editor import Editor
 
@@ -20,6 +19,7 @@ CHANGED = (
     "the document changed while the command ran, so nothing was inserted; "
     "run the command again"
 )
+
 MOVED = "the command ended because the text changed meanwhile; run it again"
 
 
@@ -28,7 +28,6 @@ class Moved(ValueError):
 
     def __init__(self) -> None:
         super().__init__(MOVED)
-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +80,7 @@ def opened(editor: Editor, arguments: Arguments) -> Document:
     reason = never(text)
     if reason is not None:
         editor.session.because(text.uri, reason)
-        raise ValueError(sentence(reason))
+        raise ValueError(told(text, reason))
     return text
 
 
