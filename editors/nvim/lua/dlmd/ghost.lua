@@ -27,8 +27,9 @@ function M.draw(buffer, holes, note)
     end
   end
   local noted = note and note ~= "" and { "  " .. note, "DlmdNote" } or nil
+  local room = H.room(buffer)
   for number, hole in ipairs(H.merged(buffer, holes)) do
-    H.draw(buffer, hole.range, hole.chunks, number == 1 and noted or nil)
+    H.draw(buffer, hole.range, hole.chunks, room, number == 1 and noted or nil)
   end
   return true
 end
@@ -62,33 +63,97 @@ function M.highlights()
   end
 end
 
-function H.draw(buffer, range, chunks, note)
+function H.draw(buffer, range, chunks, room, note)
   local row, column, end_row, end_column = unpack(range)
   local first = H.line(buffer, row)
-  local lines = H.lines(chunks, vim.fn.strdisplaywidth(first:sub(1, column)), vim.bo[buffer].tabstop)
+  local before = vim.fn.strdisplaywidth(first:sub(1, column))
+  local lines = H.lines(chunks, before, vim.bo[buffer].tabstop)
   local rest = H.line(buffer, end_row):sub(end_column + 1)
   local empty = row == end_row and column == end_column
   if empty and (#lines == 1 or rest == "") then
-    H.mark(buffer, row, column, "inline", lines)
-    if note then
+    -- Neovim wraps what stands inside a line, but not what stands below it.
+    local below = H.wrapped(vim.list_slice(lines, 2), 0, room)
+    local width = vim.fn.strdisplaywidth(first) + H.width(lines[1])
+    if note and width + H.width({ note }) <= room then
       vim.api.nvim_buf_set_extmark(buffer, M.namespace, row, 0, { virt_text = { note }, virt_text_pos = "eol" })
+    elseif note then
+      table.insert(below, { note })
     end
-    return
+    return H.mark(buffer, row, column, "inline", vim.list_extend({ lines[1] }, below))
   end
   -- The text that gives way is covered, not moved, so that the screen shows what will be.
   table.insert(lines[#lines], { H.printable(rest, H.width(lines[#lines]), vim.bo[buffer].tabstop), "DlmdRest" })
+  H.cover(buffer, range, H.noted(H.wrapped(lines, before, room), before, room, note))
+end
+
+function H.cover(buffer, range, lines)
+  local row, column, end_row = unpack(range)
   for at = row, end_row do
     local from = at == row and column or 0
     local before = vim.fn.strdisplaywidth(H.line(buffer, at):sub(1, from))
     local covered = vim.fn.strdisplaywidth(H.line(buffer, at)) - before
     local line = lines[at - row + 1] or {}
-    -- At the end of a text that is covered, the note would be covered too.
-    if at == row and note then
-      table.insert(line, note)
-    end
     table.insert(line, { (" "):rep(covered - H.width(line)), "DlmdRest" })
     H.mark(buffer, at, from, "overlay", { line, unpack(lines, at == end_row and end_row - row + 2 or #lines + 1) })
   end
+end
+
+-- The note behind the first line, or behind the last, or below them all.
+function H.noted(lines, before, room, note)
+  if note then
+    local width = H.width({ note })
+    if before % room + H.width(lines[1]) + width <= room then
+      table.insert(lines[1], note)
+    elseif #lines > 1 and H.width(lines[#lines]) + width <= room then
+      table.insert(lines[#lines], note)
+    else
+      table.insert(lines, { note })
+    end
+  end
+  return lines
+end
+
+-- What does not fit goes on in lines of its own: masked line ends make long lines.
+function H.wrapped(lines, before, room)
+  local out = {}
+  before = before % room -- the line that it begins in may be wrapped itself
+  for _, line in ipairs(lines) do
+    local current, width = {}, before
+    for _, chunk in ipairs(line) do
+      local text = chunk[1]
+      while width + vim.fn.strdisplaywidth(text) > room do
+        local fits = H.fitting(text, room - width)
+        table.insert(current, { text:sub(1, fits), chunk[2] })
+        table.insert(out, current)
+        current, width, text = {}, 0, text:sub(fits + 1)
+      end
+      table.insert(current, { text, chunk[2] })
+      width = width + vim.fn.strdisplaywidth(text)
+    end
+    table.insert(out, current)
+    before = 0
+  end
+  return out
+end
+
+-- How many bytes of a text fit into so many cells.
+function H.fitting(text, cells)
+  local bytes = 0
+  for _, character in ipairs(vim.fn.split(text, [[\zs]])) do
+    cells = cells - vim.fn.strdisplaywidth(character)
+    if cells < 0 then
+      break
+    end
+    bytes = bytes + #character
+  end
+  return bytes
+end
+
+-- The cells of a line in the window that shows the buffer.
+function H.room(buffer)
+  local window = vim.api.nvim_get_current_buf() == buffer and vim.api.nvim_get_current_win() or vim.fn.bufwinid(buffer)
+  local info = vim.fn.getwininfo(window)[1]
+  return info and math.max(info.width - info.textoff, 20) or vim.o.columns
 end
 
 -- The first line at a column, the others below its row.

@@ -161,7 +161,7 @@ function M.progress(params)
     local words = vim.tbl_filter(function(word)
       return type(word) == "string" and word ~= ""
     end, { value.title, value.message })
-    H.wait(H.run, "dlmd: " .. table.concat(words, ", "))
+    H.wait(H.run, "dlmd: " .. table.concat(words, ", "):gsub("^dlmd: ", ""))
   end
 end
 
