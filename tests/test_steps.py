@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dlmd_finetune.rl import steps
 from dlmd_finetune.rl.measure import Measured, spread
+from dlmd_finetune.rl.policy import open_policy
 from dlmd_finetune.rl.reward import Judged
 from dlmd_finetune.rl.rollout import Rollout
 from dlmd_finetune.rl.steps import Plan, chosen, taught
 from dlmd_finetune.rl.update import Learning
+from dlmd_finetune.tasks.task import Task
 
+from tests.fakes.learning_run import HashJudge
+from tests.fakes.tiny import tiny_model_folder
 from tests.fakes.toy_tasks import toy_repository
 
 REPO = Path(__file__).resolve().parent.parent
@@ -58,6 +63,35 @@ def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
     two = ran([*TWO, *RUN[1:]], tmp_path / "two")["losses"]
     assert len(one) == len(two) == 5
     assert two == pytest.approx(one, abs=1e-5)
+
+
+class Kind(HashJudge):
+    """Passes whatever it sees."""
+
+    def judge(self, task: Task, fill: str) -> Judged:
+        return Judged(reward=1.0, passed=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "stops"), [(8, 2), (7, 6)])
+def test_where_nothing_fails_any_more_it_ends_if_that_was_seen_often_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, stops: int
+) -> None:
+    monkeypatch.setattr(steps, "DEV_EVERY", 2)
+    found = tuple(toy_repository(tmp_path / "tree", count + 2))
+    judge: Any = Kind(tmp_path / "tree")
+    model = tiny_model_folder(tmp_path / "model")
+    plan = Plan(train=found[:2], dev=found[2:], steps=6, tasks=1, group=2)
+    for _ in range(2):  # the second time there is nothing left to do
+        run = steps.Reinforcement(
+            plan=plan,
+            policy=open_policy(model, rank=4, mode="exact", context=64),
+            judge=judge,
+            folder=tmp_path / "run",
+        )
+        for _ in steps.reinforce(run):
+            pass
+        assert run.step == stops
 
 
 # ---- parts

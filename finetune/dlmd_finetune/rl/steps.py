@@ -26,6 +26,9 @@ from dlmd_finetune.tasks.task import Task
 SAVE_EVERY_S = 60.0
 DEV_EVERY = 10  # steps
 DEV_TASKS, DEV_SAMPLES = 24, 2
+# Nothing failed in so many looks in a row, of so many fills at least: nothing is left to
+# learn, and more steps only lead away from what the model was.
+PERFECT, TELLING = 2, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class Reinforcement:
     step: int = 0  # steps that are done
     best: float = -1.0  # pass rate on the dev tasks
     best_step: int = 0
+    perfect: int = 0  # looks in a row
     best_adapter: dict[str, torch.Tensor] = field(default_factory=dict)
     book: journal.Journal | None = None
     noted: set[tuple[int, str, int]] = field(default_factory=set)  # step, task, number
@@ -83,6 +87,7 @@ class Reinforcement:
                 state["best_step"],
                 state["best_adapter"],
             )
+            self.perfect = state.get("perfect", 0)
         if ranks.rank() == 0:
             journal.cut(
                 self.folder / "steps.jsonl", lambda row: row["step"] <= self.step
@@ -96,6 +101,7 @@ class Reinforcement:
                 "best": self.best,
                 "best_step": self.best_step,
                 "best_adapter": self.best_adapter,
+                "perfect": self.perfect,
             }
             journal.keep(state, self.checkpoint)
         self.saved = time.monotonic()
@@ -114,7 +120,7 @@ def reinforce(
     plan, longest = run.plan, 0.0
     if run.step == 0 and plan.dev and run.best < 0:
         look_at_dev(run)
-    while run.step < plan.steps and not stop(longest):
+    while run.step < plan.steps and run.perfect < PERFECT and not stop(longest):
         began = time.monotonic()
         figures = one_step(run)
         run.step += 1
@@ -225,6 +231,8 @@ def look_at_dev(run: Reinforcement) -> float:
         run.policy.writer, run.judge, tasks, plan.judge_draw, DEV_SAMPLES, seed=seed
     )
     rate = measure.pass_rate(found)
+    whole = rate == 1 and sum(len(each.judged) for each in found) >= TELLING
+    run.perfect = run.perfect + 1 if whole else 0
     if rate >= run.best:
         run.best, run.best_step = rate, run.step
         run.best_adapter = dict(run.policy.state()["adapter"])
