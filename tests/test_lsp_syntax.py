@@ -166,6 +166,15 @@ def test_a_window_keeps_up_with_edits(data: st.DataObject) -> None:
         assert str(window.tree.root(inside_text)) == str(anew.root(inside_text))
 
 
+def test_an_ellipsis_in_an_index_is_no_gap() -> None:
+    text = (
+        "def f(g: Callable[..., int]) -> tuple[int, ...]:\n    y = x[:, ..., 0]\n"
+        "    z = x[..., 1]\n    w = x[g(...)]\n    ...\n"
+    )
+    found = gaps_in(text, 0, len(text), Tree(language_of("python", "")))
+    assert [text.count("\n", 0, gap.start) for gap in found] == [3, 4]
+
+
 def test_gaps_in_their_order() -> None:
     text = (
         "def f():\n    ...\n\ndef g():\n    # TODO: say hello\n    pass\n"

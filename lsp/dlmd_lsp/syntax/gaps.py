@@ -30,7 +30,8 @@ def gaps_in(text: str, start: int, end: int, tree: Tree) -> list[Gap]:
     found: dict[int, Gap] = {}
     for pattern in tree.language.gaps or (r"\.\.\.",):
         for match in re.compile(pattern, re.MULTILINE).finditer(text, start, end):
-            if place_of(text, match.start() + 1, tree).inside == "code":
+            inside = place_of(text, match.start() + 1, tree).inside
+            if inside == "code" and not _is_index(text, match.start(), tree):
                 found[match.start()] = _gap(text, *match.span())
     for match in TODO.finditer(text, start, end):
         if place_of(text, match.end(), tree).inside == "string":
@@ -48,6 +49,20 @@ def gaps_in(text: str, start: int, end: int, tree: Tree) -> list[Gap]:
                 indent=match.group(1),
             )
     return [found[at] for at in sorted(found)]
+
+
+def _is_index(text: str, at: int, tree: Tree) -> bool:
+    """Python's `...` in square brackets says "any" or "all": nothing is missing there."""
+    root = tree.root(text)
+    if root is None or tree.language.name != "python":
+        return False
+    start = tree.byte_of(text, at)
+    node = root.descendant_for_byte_range(start, start + 1)
+    while node is not None and node.type not in ("argument_list", "block", "module"):
+        if node.type in ("subscript", "type_parameter"):
+            return True
+        node = node.parent
+    return False
 
 
 def _follows(text: str, at: int, found: dict[int, Gap]) -> bool:
