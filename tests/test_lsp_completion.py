@@ -51,6 +51,29 @@ async def test_a_word_that_is_being_typed_belongs_to_the_item(quick: Path) -> No
         assert item.label == item.filter_text == "größe * 2"
 
 
+async def test_by_hand_it_comes_however_unsure(quick: Path) -> None:
+    # Behind a space nobody asks but a person; behind a word clients ask by themselves.
+    async with editing(quick, capabilities=PLAIN, threshold=1.0) as editor:
+        assert (
+            await offered(editor, editor.open("total = |\n"))
+        ).label == "price * count"
+        at = editor.open("größe = '😀' + grö|\n")
+        params = types.CompletionParams(types.TextDocumentIdentifier(editor.uri), at)
+        answer = await editor.request("textDocument/completion", params)[1]
+        assert not answer.items
+
+
+async def test_behind_a_space_nothing_comes_by_itself(quick: Path) -> None:
+    async with editing(quick, capabilities=PLAIN, threshold=1.0) as editor:
+        at = editor.open("total = |\n")
+        again = types.CompletionTriggerKind.TriggerForIncompleteCompletions
+        params = types.CompletionParams(
+            types.TextDocumentIdentifier(editor.uri), at, types.CompletionContext(again)
+        )
+        answer = await editor.request("textDocument/completion", params)[1]
+        assert not answer.items
+
+
 @pytest.mark.parametrize(
     "marked, expected",
     [

@@ -1,4 +1,4 @@
-"""`textDocument/completion` for clients that know no inline completion: one item, preselected.
+"""`textDocument/completion` for clients that know no inline completion: the best preselected.
 
 The same text from the same pipeline. No space among the triggers: a menu that pops up at every
 space is what people switch off first. Must not know how the text is found.
@@ -29,12 +29,15 @@ async def complete(
 ) -> types.CompletionList:
     uri = params.text_document.uri
     kinds = types.InlineCompletionTriggerKind
-    by_hand = params.context is None or (
+    invoked = params.context is None or (
         params.context.trigger_kind == types.CompletionTriggerKind.Invoked
     )
+    # Clients send Invoked for every letter too, but behind a space nobody asks but a person.
+    by_hand = invoked and not _typed_on(editor, uri, params.position)
     asked = types.InlineCompletionParams(
-        # Clients send Invoked for every letter too, so this is no sign of a person asking.
-        context=types.InlineCompletionContext(kinds.Automatic),
+        context=types.InlineCompletionContext(
+            kinds.Invoked if by_hand else kinds.Automatic
+        ),
         text_document=params.text_document,
         position=params.position,
     )
@@ -52,8 +55,20 @@ async def complete(
     return types.CompletionList(
         # What is typed next may fit another answer.
         is_incomplete=True,
-        items=[_item(item, area, typed, first=by_hand) for item in items or []],
+        items=[
+            _item(item, area, typed, rank, first=invoked and rank == 0)
+            for rank, item in enumerate(items or [])
+        ],
     )
+
+
+def _typed_on(editor: Editor, uri: str, position: types.Position) -> bool:
+    """Whether clients ask by themselves here: behind a word, or one of our triggers."""
+    text = document.find(editor.workspace, uri)
+    if text is None:
+        return False
+    before = text.source[: text.offset(position)][-1:]
+    return before in TRIGGERS or WORD.match(before) is not None
 
 
 def _word(
@@ -71,7 +86,12 @@ def _word(
 
 
 def _item(
-    item: types.InlineCompletionItem, area: types.Range, typed: str, *, first: bool
+    item: types.InlineCompletionItem,
+    area: types.Range,
+    typed: str,
+    rank: int,
+    *,
+    first: bool,
 ) -> types.CompletionItem:
     text = typed + str(item.insert_text)
     line = text.strip().partition("\n")[0].rstrip()
@@ -85,7 +105,7 @@ def _item(
         insert_text_mode=types.InsertTextMode.AsIs,
         text_edit=types.TextEdit(area, text),
         # Behind what a language server knows for certain.
-        sort_text="~dlmd",
+        sort_text=f"~dlmd{rank}",
         filter_text=line,
         preselect=first,
         command=item.command,
