@@ -100,17 +100,22 @@ def test_a_language_server_that_is_killed_is_started_again(desk: Desk) -> None:
 def test_the_model_that_ships(desk: Desk) -> None:
     window = desk.window
     desk.serve_embedded()
-    before = b"class Point:\n    def __init__(self, x, y):\n        "
-    after = b"\n        self.y = y\n"
-    path = desk.edit("point.py", before + after, 3)
-    window.type("self.x = ")
+    before = (
+        b"class Account:\n    def __init__(self, owner, balance):\n"
+        b"        self.owner = owner\n        self.balance = balance\n\n"
+        b"    def get_owner(self):\n        return self.owner\n\n"
+        b"    def get_balance(self):\n        "
+    )
+    after = b"\n\n    def set_owner(self, owner):\n        self.owner = owner\n"
+    path = desk.edit("account.py", before + after, 10)
+    window.type("return ")
     window.command("dlmd: Suggest Here")  # unasked, it may be too unsure of itself
     until(lambda: window.ghost(), "ghost text of the model", window)
     window.until_dlmd("embedded · cpu")
     window.shoot("embedded")
     drawn = window.ghost()
     window.press("Tab")
-    assert window.save(path) == before + b"self.x = " + drawn.encode() + after
+    assert window.save(path) == before + b"return " + drawn.encode() + after
     window.assert_quiet()
 
 
