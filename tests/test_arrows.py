@@ -76,6 +76,12 @@ ARROWS: dict[str, set[str]] = {
         "dlmd_finetune.sandbox",
         "dlmd_finetune.tasks",
     },
+    "dlmd_finetune.rooming": {
+        "dlmd_finetune.choices",
+        "dlmd_finetune.rl",
+        "dlmd_finetune.sandbox",
+        "dlmd_finetune.tasks",
+    },
     "dlmd_finetune.judging": {
         "dlmd_finetune.rl",
         "dlmd_finetune.evidence",
@@ -88,6 +94,7 @@ ARROWS: dict[str, set[str]] = {
         "dlmd_finetune.watching",
         "dlmd_finetune.borrowing",
         "dlmd_finetune.activation",
+        "dlmd_finetune.rooming",
         "dlmd_finetune.judging",
         "dlmd_finetune.tasks",
         "dlmd_finetune.sandbox",

@@ -34,7 +34,24 @@ class TuneConfig:
     )
     sandbox: str = field(
         default="bubblewrap",
-        metadata={"help": "Where the repository's code runs: bubblewrap, subprocess."},
+        metadata={
+            "help": "Where candidates run: bubblewrap, e2b (a rented machine) or "
+            "subprocess (limits only)."
+        },
+    )
+    send: bool = field(
+        default=False,
+        metadata={"help": "With --sandbox e2b: send the files without asking."},
+    )
+    template: str | None = field(
+        default=None,
+        metadata={"help": "Of E2B, with the dependencies of the repository's tests."},
+    )
+    test_command: str | None = field(
+        default=None,
+        metadata={
+            "help": "Judges in place of pytest: a command that writes JUnit XML to {junit}."
+        },
     )
     trust: bool = field(
         default=False, metadata={"help": "Run this repository's code without asking."}
@@ -139,7 +156,16 @@ class TuneConfig:
     @property
     def run_folder(self) -> Path:
         """Of this run: the same choices on the same tasks go on where it stopped."""
-        free = ("dry_run", "trust", "activate", "rollback", "budget", "out", "repo")
+        free = (
+            "dry_run",
+            "trust",
+            "send",
+            "activate",
+            "rollback",
+            "budget",
+            "out",
+            "repo",
+        )
         kept = {name: value for name, value in told(self).items() if name not in free}
         key = self.folder / "tasks.key"  # of the state of the repository that was mined
         kept["state"] = key.read_text() if key.exists() else ""
@@ -155,7 +181,8 @@ def told(config: TuneConfig) -> dict[str, Any]:
 def state_of(config: TuneConfig) -> str:
     """What tasks depend on: the files as they lie there, and how they are mined."""
     digest = hashlib.sha256()
-    chosen = (config.python, config.sandbox, config.functions, config.seed)
+    chosen: tuple[Any, ...] = (config.python, config.sandbox)
+    chosen += (config.functions, config.seed, config.test_command)
     digest.update(repr(chosen).encode())
     for place, folders, files in os.walk(config.repo.expanduser()):
         folders[:] = sorted(f for f in folders if not f.startswith("."))

@@ -43,7 +43,9 @@ def tune(config: TuneConfig) -> int:
     if config.activate or config.rollback:
         return switched(config)
     from dlmd_finetune.rl import ranks
+    from dlmd_finetune.rooming import refuse_without_key
 
+    refuse_without_key(config)
     ends = time.monotonic() + 60 * config.budget
     ranks.join()
     try:
@@ -94,6 +96,7 @@ def mine_or_load(config: TuneConfig) -> Mined:
             functions=config.functions,
             out=config.out,
             seed=config.seed,
+            test_command=config.test_command,
         )
     )
     journal.write(mark, key)
@@ -180,7 +183,7 @@ def opened(config: TuneConfig, mined: Mined) -> Iterator[tuple["Policy", "Judge"
     from dlmd_finetune.rl.policy import open_policy
     from dlmd_finetune.rl.reward import Judge
     from dlmd_finetune.rl.update import Learning
-    from dlmd_finetune.sandbox import open_room
+    from dlmd_finetune.rooming import room_of
 
     base, device = model_folder(config.model), cuda.choose(config.device)
     with borrowing.device(device):
@@ -205,17 +208,8 @@ def opened(config: TuneConfig, mined: Mined) -> Iterator[tuple["Policy", "Judge"
             seed=config.seed,
             context=config.context,
         )
-        tests = sorted({n for t in mined.tasks for n in (*t.tests, *t.held_back)})
-        tree = Path(mined.tree)
-        with open_room(
-            config.sandbox,
-            tree,
-            mined.python,
-            at=Path(mined.repo),
-            tests=tests,
-            pytest_args=mined.pytest_args,
-        ) as room:
-            judge = Judge(room=room, tree=tree)
+        with room_of(config, mined) as room:
+            judge = Judge(room=room, tree=Path(mined.tree))
             try:
                 yield policy, judge
             finally:

@@ -325,7 +325,25 @@ def read_source(path: Path) -> tuple[str, str]:
 
 
 def listed(found: Sequence[tuple[str, bool]] | None, asked: tuple[str, ...]) -> Score:
-    """From a JUnit file: passed is what stands there once or more, and never as failed."""
-    passed = {name for name, good in found or () if good}
-    passed -= {name for name, good in found or () if not good}
-    return verdict.score(asked, passed)
+    """From a JUnit file: passed is what stands there once or more, and never as failed.
+
+    Runners name a test by its class and name, some below the folder that they ran in, so
+    `tests/test_a.py::A::test_b` may be told as `tests.test_a.A::test_b` or `test_a.A::test_b`.
+    """
+    told: dict[str, bool] = {}
+    for name, good in found or ():
+        told[dotted(name)] = told.get(dotted(name), True) and good
+    return verdict.score(asked, {name for name in asked if said_of(name, told)})
+
+
+def said_of(name: str, told: dict[str, bool]) -> bool:
+    head, mark, case = dotted(name).partition("[")
+    steps = head.split(".")
+    ends = (".".join(steps[n:]) + mark + case for n in range(max(1, len(steps) - 1)))
+    return next((told[end] for end in ends if end in told), False)
+
+
+def dotted(name: str) -> str:
+    head, mark, case = name.partition("[")  # in whose parameters anything may stand
+    head = head.replace(".py::", ".").replace("::", ".").replace("/", ".")
+    return head + mark + case

@@ -91,6 +91,10 @@ def checked(kind: str, tree: Path, test_command: str | None) -> tuple[str, ...]:
         raise ValueError(
             f"{tree} is no folder; expected a prepared copy of a repository"
         )
+    return command(test_command)
+
+
+def command(test_command: str | None) -> tuple[str, ...]:
     if test_command is not None and "{junit}" not in test_command:
         raise ValueError(
             f"--test-command {test_command!r} does not say where its JUnit XML goes; put "

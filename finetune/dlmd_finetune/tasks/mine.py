@@ -15,7 +15,7 @@ from pathlib import Path
 import platformdirs
 
 from dlmd_finetune.sandbox import bubblewrap, open_room
-from dlmd_finetune.sandbox.opening import KINDS
+from dlmd_finetune.sandbox.opening import KINDS, command
 from dlmd_finetune.tasks import audit, history, interpreter, sources, trust
 from dlmd_finetune.tasks import tree as trees
 from dlmd_finetune.tasks.funnel import Telling, losses
@@ -37,6 +37,7 @@ class MineConfig:
     functions: int = 400
     out: Path | None = None
     seed: int = 0
+    test_command: str | None = None  # judges candidates; pytest still finds their tests
 
 
 def mine(config: MineConfig) -> Mined:
@@ -47,6 +48,7 @@ def mine(config: MineConfig) -> Mined:
     if config.functions < 1:
         raise ValueError(f"--functions is {config.functions}; expected 1 or more")
     kind = _local(config.sandbox)
+    command(config.test_command)
     python = interpreter.find(repo, config.python)
     trust.ensure(repo, kind, config.trust)
     out = folder_of(repo, config.out)
@@ -160,8 +162,11 @@ def _judged(
     if not surveyed.covered:
         return []
     place = surveyed.place
-    telling.say("recording what functions answer")
-    audits = audit.build(place, [c.function for c in surveyed.covered], surveyed.calls)
+    audits: dict[str, audit.Audit] = {}
+    if config.test_command is None:  # which would not run a test of ours
+        telling.say("recording what functions answer")
+        functions = [c.function for c in surveyed.covered]
+        audits = audit.build(place, functions, surveyed.calls)
     subjects = [
         Subject(
             function=each.function,
@@ -184,6 +189,7 @@ def _judged(
         at=config.repo.expanduser().resolve(),
         tests=tests,
         pytest_args=place.pytest_args,
+        test_command=config.test_command,
     ) as room:
         for verdict in validate(room, subjects, config.seed):
             verdicts.append(verdict)
