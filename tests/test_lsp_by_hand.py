@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dlmd.wire.protocol import Infill
+from dlmd_lsp.flight import HEAT
 
 from tests.fakes.recorder import recording
 from tests.lsp_rig import editing
@@ -42,7 +44,7 @@ async def test_subtle_shows_more_on_its_key(tmp_path: Path) -> None:
         assert await editor.inserted(at) == ["ice * count"]
         assert [request.n for request in heard.requests] == [1]
         assert await editor.items(at, manual=True)
-        assert [request.n for request in heard.requests] == [1, 3]
+        assert [request.n for request in heard.requests] == [1, 2]
         # What was asked by hand stays what it is.
         assert await editor.items(at, manual=True)
         assert len(heard.requests) == 2
@@ -59,13 +61,47 @@ async def test_the_rest_of_a_part_taken_is_there_by_hand_too(tmp_path: Path) -> 
         assert await editor.inserted(at, manual=True) == [" * count"]
         assert len(heard.requests) == 1
         assert await editor.items(at, manual=True)
-        assert [request.n for request in heard.requests] == [1, 3]
+        assert [request.n for request in heard.requests] == [1, 2]
 
 
 async def test_candidates_by_hand(tmp_path: Path) -> None:
-    async with recording(tmp_path / "r") as heard, editing(tmp_path / "r") as editor:
+    """The model's own choice first, as it would be unasked; chance only has the others."""
+
+    def fill(request: Infill, at: int) -> str:
+        return "chance" if request.temperature else "choice"
+
+    async with (
+        recording(tmp_path / "r", fill=fill) as heard,
+        editing(tmp_path / "r") as editor,
+    ):
+        at = editor.open("total = |\n")
+        assert await editor.inserted(at, manual=True) == ["choice", "chance"]
+        asked = [(one.n, one.temperature or 0.0) for one in heard.requests]
+        assert asked == [(1, 0.0), (2, HEAT)]
+        assert all(one.by_token for one in heard.requests)
+        await editor.items(editor.type(at, "x"))
+        assert heard.requests[2].n == 1
+
+
+async def test_what_is_on_the_screen_stays_among_the_candidates(tmp_path: Path) -> None:
+    def fill(request: Infill, at: int) -> str:
+        return "chance" if request.temperature else "choice"
+
+    async with (
+        recording(tmp_path / "r", fill=fill) as heard,
+        editing(tmp_path / "r") as editor,
+    ):
+        at = editor.open("total = |\n")
+        assert await editor.inserted(at) == ["choice"]
+        assert await editor.inserted(at, manual=True) == ["choice", "chance"]
+        assert [one.n for one in heard.requests] == [1, 2]
+
+
+async def test_one_candidate_is_one_request(tmp_path: Path) -> None:
+    async with (
+        recording(tmp_path / "r") as heard,
+        editing(tmp_path / "r", candidates=1) as editor,
+    ):
         at = editor.open("total = |\n")
         assert await editor.inserted(at, manual=True) == ["value"]
-        assert (heard.requests[0].n, heard.requests[0].by_token) == (3, True)
-        await editor.items(editor.type(at, "x"))
-        assert heard.requests[1].n == 1
+        assert [one.n for one in heard.requests] == [1]

@@ -9,7 +9,7 @@ ask, nor how items look.
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # How long a request may go on after the one who asked left, for typing to join it.
 GRACE_S = 0.15
+# A little chance, so that further candidates differ from the first.
+HEAT = 0.5
 QUIET_CODES = {"cancelled", "superseded"}
 LONGEST_PIN = 64
 
@@ -55,12 +57,20 @@ class Flight:
         self._pins: set[asyncio.Task[None]] = set()
 
     def begin(
-        self, position: types.Position, sent: Sent, *, manual: bool, n: int, heat: float
+        self,
+        position: types.Position,
+        sent: Sent,
+        *,
+        manual: bool,
+        others: int = 0,
+        known: choose.Rest | None = None,
     ) -> None:
+        """`others`: how many candidates besides the model's own choice, which is not asked
+        for again where it is known."""
         self._manual = manual
         self._position = position
         self._editor.flights[self._uri] = self
-        self._task = asyncio.create_task(self._fly(sent.parts, n, heat))
+        self._task = asyncio.create_task(self._fly(sent.parts, others, known))
 
     def join(
         self, text: str, offset: int, version: int, position: types.Position
@@ -110,12 +120,19 @@ class Flight:
             self._leaving.cancel()
             self._leaving = None
 
-    async def _fly(self, parts: Parts, n: int, heat: float) -> None:
-        session, began = self._editor.session, asyncio.get_running_loop().time()
+    async def _fly(self, parts: Parts, others: int, known: choose.Rest | None) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
-            answer = await self._hear(parts, n, heat)
-            session.pace.answered(asyncio.get_running_loop().time() - began)
-            offer = self._kept(answer)
+            answer: choose.Answer = []
+            if known is None:
+                answer = await self._hear(self.id, parts)
+                self._editor.session.pace.answered(clock() - began)
+            if others and not self.typed:
+                # Whoever types on is served with what there is.
+                with suppress(OSError, DaemonFailure):
+                    answer += await self._hear(f"{self.id}-more", parts, others)
+            offer = self._kept(answer, known)
         except DaemonFailure as failure:
             self._fail("daemon-refused", failure, quiet=failure.code in QUIET_CODES)
         except DaemonHangs as error:
@@ -132,7 +149,7 @@ class Flight:
             if self._editor.flights.get(self._uri) is self:
                 del self._editor.flights[self._uri]
 
-    def _kept(self, answer: choose.Answer) -> Offer | None:
+    def _kept(self, answer: choose.Answer, known: choose.Rest | None) -> Offer | None:
         session, uri = self._editor.session, self._uri
         text = document.find(self._editor.workspace, uri)
         if text is None:
@@ -141,25 +158,28 @@ class Flight:
         found = choose.offer(
             self.id, self.place, self.ask, answer, text, options, manual
         )
+        if known is not None:
+            found = choose.behind(known, self.id, self.place, found)
         if not isinstance(found, Offer):
             session.because(uri, found)
             return None
         offer = session.about(uri).offer = replace(found, pinned=self.typed)
         return offer
 
-    async def _hear(self, parts: Parts, n: int, heat: float) -> choose.Answer:
+    async def _hear(self, id: str, parts: Parts, others: int = 0) -> choose.Answer:
+        """The model's own choice, or so many that chance decided."""
         session, last = self._editor.session, dict[int, State]()
-        base: dict[str, object] = {"kind": "inline", "id": self.id, "uri": self._uri}
+        base: dict[str, object] = {"kind": "inline", "id": id, "uri": self._uri}
         base |= self._where()
-        live = session.options.live_states
+        live = session.options.live_states and not others
         with self._editor.drawing(base, wanted=live) as draw:
             messages = session.infill(
-                self.id,
+                id,
                 parts,
                 explicit=self._manual,
                 file=to_fs_path(self._uri) or "",
-                n=n,
-                heat=heat,
+                n=others or 1,
+                heat=HEAT if others else 0.0,
             )
             async with aclosing(messages):
                 async for message in messages:
@@ -169,9 +189,11 @@ class Flight:
                             (found.holes[0], sureness(found.holes[0], last.get(at)))
                             for at, found in enumerate(message.candidates)
                         ]
+                    if others and self.typed:
+                        return []
                     last[message.candidate] = message
                     base |= self._where()
-                    if message.candidate == 0 and self._leaving is None:
+                    if live and self._leaving is None:
                         pieces, sure = self._drawn(message)
                         draw(message, [pieces], [sure])
         raise AssertionError("a request ends in a result or an error")

@@ -26,9 +26,6 @@ from dlmd_lsp.show.offer import Offer, Place
 
 Found = tuple[Offer, list[choose.Rest]]  # and what of it is left to be shown
 
-# A little chance, so that further candidates differ from the first.
-HEAT = 0.5
-
 
 async def complete(editor: Editor, params: types.InlineCompletionParams) -> Items:
     uri = params.text_document.uri
@@ -185,10 +182,21 @@ def launched(
     sent = Sent(id=flight.id, uri=uri, parts=parts, others=found.others)
     session.sent[uri] = sent
     session.statistics.count("asked", text.language.name)
-    n = session.options.candidates if manual else 1
-    heat = HEAT if n > 1 else 0.0
-    flight.begin(position, sent, manual=manual, n=n, heat=heat)
+    others = session.options.candidates - 1 if manual else 0
+    known = on_screen(editor, text, offset) if others else None
+    flight.begin(position, sent, manual=manual, others=others, known=known)
     return flight
+
+
+def on_screen(
+    editor: Editor, text: document.Document, offset: int
+) -> choose.Rest | None:
+    """The suggestion that somebody looks at who asks for others."""
+    about = editor.session.about(text.uri)
+    if about.offer is None or about.shown != (about.offer.id, text.version):
+        return None
+    found = some(about.offer, text, offset)
+    return None if found is None else found[1][0]
 
 
 def told(

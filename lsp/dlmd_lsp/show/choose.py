@@ -26,7 +26,8 @@ def offer(
     options: Options,
     manual: bool,
 ) -> Offer | Reason:
-    """The candidates that are worth it, each once, the surest first."""
+    """The candidates that are worth it, each once: the model's own choice, then the others,
+    the surest first."""
     found: dict[str, Sure] = {}
     why: Reason = "nothing-new"
     for hole, sure in answer:
@@ -37,9 +38,9 @@ def offer(
             why = said
     if not found:
         return why
-    ranked = sorted(found, key=lambda text: -(mean(found[text], text) or 0.0))
-    # The first candidate is the model's own choice; chance decided the others.
-    texts = [next(iter(found))] if not manual else ranked
+    first, *others = found
+    others.sort(key=lambda text: -(mean(found[text], text) or 0.0))
+    texts = [first, *others] if manual else [first]
     return Offer(
         id=id,
         place=place,
@@ -47,6 +48,17 @@ def offer(
         sure=tuple(_spread(text, found[text], ask.ending) for text in texts),
         manual=manual,
     )
+
+
+def behind(known: Rest, id: str, place: Place, found: Offer | Reason) -> Offer:
+    """What is on the screen, and the others that were asked for in front of it."""
+    texts, sure = [known[0]], [known[1]]
+    if isinstance(found, Offer):
+        for text, numbers in zip(found.texts, found.sure, strict=True):
+            if text not in texts:
+                texts.append(text)
+                sure.append(numbers)
+    return Offer(id=id, place=place, texts=tuple(texts), sure=tuple(sure), manual=True)
 
 
 def worth(
