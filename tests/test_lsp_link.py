@@ -170,3 +170,17 @@ async def test_another_version_is_told_once(tmp_path: Path) -> None:
         assert "`dlmd stop`" in editor.logged
         assert [status.phase for status in editor.statuses] == ["failed"]
         assert editor.shown == []
+
+
+async def test_why_there_is_nothing_yet(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    waits = [sys.executable, "-c", f"open({str(gate)!r}).read()"]
+    async with editing(tmp_path, startDaemon=True, daemonCommand=waits) as editor:
+        request, _ = editor.ask(editor.open("x = |\n"))
+        await editor.until(lambda: editor.statuses)
+        told = await editor.run("dlmd.whyNot")
+        assert told["code"] is None
+        assert told["message"].startswith("not ready yet: ")
+        editor.cancel(request)
+        gate.write_text("")  # it ends

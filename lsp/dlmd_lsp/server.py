@@ -267,7 +267,10 @@ def why_not(ls: Editor, *given: Any) -> Outcome:
         now = None if isinstance(found, Ask) else found
     if now is not None:
         return {"code": now, "message": told(text, now)}
-    return ls.session.why_not(uri)
+    why: Outcome = ls.session.why_not(uri)
+    if why["code"] is None and ls.status.get("phase") in ("starting", "loading"):
+        why["message"] = f"not ready yet: {ls.status['message']}; then it comes"
+    return why
 
 
 @server.command("dlmd.whatWasSent")
