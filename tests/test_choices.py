@@ -47,3 +47,14 @@ def test_tasks_are_mined_anew_when_a_file_changes(tmp_path: Path) -> None:
     assert state_of(replace(config, seed=1)) != before
     (repo / "a.py").write_text("a = 22\n")
     assert state_of(config) != before
+
+
+def test_weights_in_parts_are_never_in_eight_bits_and_make_no_other_run(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(
+        ValueError, match="--shard and --base-bits 8 do not go together"
+    ):
+        TuneConfig(repo=tmp_path, shard=True, base_bits=8)
+    alone, shared = (TuneConfig(repo=tmp_path, shard=shard) for shard in (False, True))
+    assert alone.run_folder == shared.run_folder

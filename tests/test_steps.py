@@ -65,6 +65,17 @@ def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
     assert two == pytest.approx(one, abs=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_processes_with_half_of_the_weights_each_compute_what_one_does(
+    tmp_path: Path,
+) -> None:
+    one = ran(RUN, tmp_path / "one", "--how", "single")["losses"]
+    two = ran([*TWO, *RUN[1:]], tmp_path / "two", "--how", "shard")["losses"]
+    assert len(one) == len(two) == 5 and len(set(one)) > 1
+    assert two == pytest.approx(one, abs=1e-5)
+
+
 class Kind(HashJudge):
     """Passes whatever it sees."""
 

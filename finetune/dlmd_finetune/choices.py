@@ -76,6 +76,13 @@ class TuneConfig:
             "help": "Of the frozen weights: 16 or 8; default: 8 where only that fits."
         },
     )
+    shard: bool = field(
+        default=False,
+        metadata={
+            "help": "With torchrun: while a step is learnt the frozen weights lie in parts, "
+            "one in each process (FSDP2)."
+        },
+    )
     budget: float = field(
         default=240.0,
         metadata={"help": "Minutes for everything, the report included."},
@@ -143,6 +150,11 @@ class TuneConfig:
             raise ValueError(
                 f"--estimator is {self.estimator!r}; expected {', '.join(ESTIMATORS)}"
             )
+        if self.shard and self.base_bits == 8:
+            raise ValueError(
+                "--shard and --base-bits 8 do not go together: eight bits are kept whole; "
+                "leave one of them out"
+            )
         if self.base_bits not in (None, 8, 16):
             raise ValueError(f"--base-bits is {self.base_bits}; expected 8 or 16")
         if self.kl < 0:
@@ -165,6 +177,7 @@ class TuneConfig:
             "budget",
             "out",
             "repo",
+            "shard",
         )
         kept = {name: value for name, value in told(self).items() if name not in free}
         key = self.folder / "tasks.key"  # of the state of the repository that was mined

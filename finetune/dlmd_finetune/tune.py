@@ -167,6 +167,8 @@ def learn(config: TuneConfig, mined: Mined, ends: float) -> int:
 def kept_bits(config: TuneConfig) -> int | None:
     """What was asked for; else what this run began with, however much is free now."""
     known = config.run_folder / BITS
+    if config.shard:
+        return 16
     if config.base_bits is None and known.exists():
         return int(known.read_text())
     return config.base_bits
@@ -204,6 +206,7 @@ def opened(config: TuneConfig, mined: Mined) -> Iterator[tuple["Policy", "Judge"
             device=device,
             rank=RANK,
             bits=bits,
+            shard=config.shard,
             rate=config.learning_rate,
             seed=config.seed,
             context=config.context,

@@ -24,6 +24,7 @@ from typing import Any
 
 from dlmd.model import adapting
 from dlmd_finetune.rl import journal, ranks, steps
+from dlmd_finetune.rl import policy as opening
 from dlmd_finetune.rl.policy import open_policy
 from dlmd_finetune.rl.reward import Judged
 from dlmd_finetune.rl.rollout import Draw
@@ -56,9 +57,11 @@ class HashJudge:
         return self.known[task.id, fill]
 
 
-def once(folder: Path, model: Path, tree: Path) -> None:
+def once(folder: Path, model: Path, tree: Path, how: str = "") -> None:
     steps.SAVE_EVERY_S, steps.DEV_EVERY = 0.0, 2
-    policy = open_policy(model, rank=4, rate=1e-2, mode="exact")
+    if how:  # a second copy, merged, would write other last digits
+        opening.TWICE_BYTES = 0
+    policy = open_policy(model, rank=4, rate=1e-2, mode="exact", shard=how == "shard")
     found = toy_repository(tree)
     plan = Plan(
         train=tuple(task for task in found if task.split == "train"),
@@ -122,6 +125,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--how", choices=("", "single", "shard"), default="")
     given = parser.parse_args()
     model, tree = given.folder / "model", given.folder / "tree"
     ranks.join()
@@ -129,7 +133,7 @@ def main() -> None:
     told: dict[str, Any] = {"killed": 0}
     whole = given.folder / "whole"
     if not given.kills:
-        once(whole, model, tree)
+        once(whole, model, tree, given.how)
         ranks.leave()
         told["losses"] = [row["loss"] for row in journal.read(whole / "steps.jsonl")]
         if ranks.rank() == 0 and os.environ.get("RANK", "0") == "0":

@@ -78,7 +78,8 @@ def token_scores(
     valid_BT: Tensor | None = None,
 ) -> Tensor:
     """log p of the token at each target, given all that `view_BT` does not mask; 0
-    elsewhere. Head and last layer run on the rows of the targets alone."""
+    elsewhere. Head and last layer run on the rows of the targets alone. Always one forward,
+    also without any target: other processes may wait for it."""
     target_BT, view_BT = target_BT.bool(), view_BT.bool()
     if bool(target_BT[:, 0].any()):
         raise ValueError(
@@ -86,7 +87,9 @@ def token_scores(
         )
     b_N, t_N = target_BT.nonzero(as_tuple=True)
     if not len(b_N):  # the complement of views of single tokens
-        return torch.zeros(tokens_BT.shape, device=tokens_BT.device)
+        first_1 = torch.zeros(1, dtype=torch.long, device=tokens_BT.device)
+        nothing_BT = torch.zeros(tokens_BT.shape, device=tokens_BT.device)
+        return nothing_BT + 0.0 * model(tokens_BT, valid_BT, rows_N=first_1).sum()
     labels_N = tokens_BT[b_N, t_N]
     seen_BT = tokens_BT.masked_fill(view_BT, bare(model).config.mask_token_id)
     rows_N = b_N * tokens_BT.shape[1] + t_N - 1  # row i predicts token i + 1

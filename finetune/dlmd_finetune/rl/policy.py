@@ -16,6 +16,7 @@ from dlmd import profiles
 from dlmd.decode import Tokenizer
 from dlmd.model import Dream, adapting, load
 
+from dlmd_finetune.rl import shards
 from dlmd_finetune.rl.rollout import Writer
 
 TWICE_BYTES = 4 * 2**30  # weights up to this size may be there twice
@@ -68,19 +69,23 @@ def open_policy(
     context: int | None = None,
     mode: str = "fast",
     bits: int = 16,
+    shard: bool = False,
 ) -> Policy:
     """The model in `folder` with a fresh adapter. bfloat16 where the device is made for
     it; float32 on a CPU, where a run that was killed goes on bit by bit. `bits` 8: the base in
-    int8, turned back for each product; the adapter stays as it is."""
+    int8, turned back for each product; the adapter stays as it is. `shard`: the base in parts, one in
+    each process, while a step is learnt."""
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
     profile = profiles.for_folder(folder)
     quantise = "int8" if bits == 8 else "none"
     trained = load(folder, device=device, dtype=dtype, quantise=quantise)
     size = sum(p.numel() for p in trained.parameters())
-    twice = bits != 8 and size * dtype.itemsize <= TWICE_BYTES
+    twice = bits != 8 and not shard and size * dtype.itemsize <= TWICE_BYTES
     writing = copy.deepcopy(trained) if twice else trained
     adapting.attach(trained, rank=rank, alpha=2 * rank, seed=seed)
     trained.recompute = size >= LARGE
+    if shard:
+        shards.split(trained)
     if rate is None:
         rate = RATES[size >= LARGE]
     return Policy(

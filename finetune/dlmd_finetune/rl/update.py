@@ -8,14 +8,14 @@ Shapes: B rows, T positions, U rows that differ, P pairs of views.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from dlmd.model import Dream, adapting
 from torch import Tensor
 
-from dlmd_finetune.rl import ranks
+from dlmd_finetune.rl import ranks, shards
 from dlmd_finetune.rl.loss import (
     LEAST,
     MOST,
@@ -69,6 +69,7 @@ class Rows:
     share_U: Tensor  # of the first view
     row_B: Tensor
     advantages_B: Tensor
+    counts: bool = True
 
     @property
     def targets(self) -> int:
@@ -185,6 +186,22 @@ def learn(
     total = ranks.summed(float(sum(rows.targets for rows in batches)))
     if not total:
         return Figures()
+    rows = int(ranks.summed(float(sum(len(r.tokens_UT) for r in batches))))
+    # Weights in parts are there when all processes ask for them: who has less goes along.
+    while len(batches) < shards.even(model, len(batches)):
+        batches.append(idle(how, pad, device))
+    with shards.apart(model):
+        return iterated(model, optimiser, batches, how, total, rows)
+
+
+def iterated(
+    model: Dream,
+    optimiser: torch.optim.Optimizer,
+    batches: Sequence[Rows],
+    how: Learning,
+    total: float,
+    count: int,
+) -> Figures:
     with torch.no_grad():
         references: list[Scores] = [[]] * len(batches)
         if how.kl:
@@ -210,9 +227,18 @@ def learn(
             ratio=ratio,
             clipped=clipped,
             gradient=float(norm),
-            rows=int(ranks.summed(float(sum(len(r.tokens_UT) for r in batches)))),
+            rows=count,
         )
     return figures
+
+
+def idle(how: Learning, pad: int, device: Any) -> Rows:
+    """A batch that teaches nothing: its targets do not count."""
+    rollout = Rollout(
+        task="", number=0, text="", before=(pad,), tokens=(pad,), after=()
+    )
+    rows = rows_of([[Taught(rollout=rollout, advantage=0.0, seed=0)]], how, pad, device)
+    return replace(rows, counts=False)
 
 
 def backward(
@@ -225,7 +251,7 @@ def backward(
 ) -> Tensor:
     """Gradients of this batch's share of the loss; its share of loss, distance, ratio and
     clipped tokens."""
-    share = rows.targets / total
+    share = rows.targets / total if rows.counts else 0.0
     sums = torch.zeros(4, dtype=torch.float64)
     news = scored(model, rows, how)
     loss: Any = 0.0
