@@ -219,7 +219,7 @@ for place in {places}:
 try: socket.create_connection(("127.0.0.1", {server.server_port}), 2)
 except OSError: pass
 else: raise AssertionError("network")
-assert os.getuid() != 0
+assert os.getuid() != 0 and "localhost" in open("/etc/hosts").read()
 """
     try:
         with rig.room(tree) as room:

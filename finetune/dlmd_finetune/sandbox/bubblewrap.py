@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -176,6 +177,7 @@ def system_files(folder: Path | None) -> list[str]:
             argv += ["--ro-bind", str(place), str(place)]
     if Path("/nix/store").is_dir():
         argv += ["--ro-bind", "/nix/store", "/nix/store"]
+    argv += ["--perms", "0755", "--dir", "/etc"]  # else closed to who root becomes
     if folder is not None:
         etc = folder / "etc"
         if not etc.exists():
@@ -220,15 +222,15 @@ def binds(setting: Setting, copy: Path) -> list[tuple[Path, Path]]:
         for place in python.places
         if place.is_relative_to(setting.at) and place != setting.at
     ]
-    refuse_wide(setting, [target for _, target in (*outer, *inner)])
+    refuse_wide([*(target for _, target in (*outer, *inner)), setting.at])
     masks = masked(setting)
     scripts = [(setting.folder / "scripts", SCRIPTS)]
     return [*outer, (copy, setting.at), *inner, *masks, *scripts]
 
 
-def refuse_wide(setting: Setting, places: list[Path]) -> None:
+def refuse_wide(places: Iterable[Path]) -> None:
     home = Path.home()
-    for place in (*places, setting.at):
+    for place in places:
         if home.is_relative_to(place) or place == Path("/"):
             raise ValueError(
                 f"the tests need {place}, which holds your home; move the repository or "

@@ -6,8 +6,8 @@ size and time, and hides the environment. Must not know what the process is for.
 """
 
 import os
-import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -17,13 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dlmd_finetune.sandbox import bubblewrap, prepare
+
 MEMORY_MB, FILE_MB, PROCESSES = 8192, 512, 4096
 KEPT_BYTES = 8192
 MARK = "DLMD_VISIT"
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
-# What the C library and Python look up by name; nothing that is a secret.
-FACTS = "ld.so.cache ld.so.conf ld.so.conf.d localtime passwd group nsswitch.conf hosts"
-FACTS += " mime.types alternatives ssl/openssl.cnf"
 # Limits itself, asks to die with us, and becomes the command.
 LAUNCH = """
 import os, resource, sys
@@ -41,6 +39,16 @@ if sys.platform == "linux":
     import ctypes
     ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
 os.execvp(sys.argv[4], sys.argv[4:])
+"""
+# Inside, as root: limits on processes do not hold root, and nothing of a repository is run
+# as root.
+BECOME = """
+import os, sys
+user = int(sys.argv[1])
+os.setgroups([])
+os.setresgid(user, user, user)
+os.setresuid(user, user, user)
+os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -104,7 +112,8 @@ def visit(
         facts |= {"LANG": "C.UTF-8", MARK: mark, **env}
         line = list(command)
         if kind == "bubblewrap":
-            line = [*_bubblewrap(tree, writable, readable, facts), *line]
+            etc = Path(home)
+            line = _bubblewrap(line[0], tree, writable, readable, facts, etc) + line
         limits = [str(MEMORY_MB << 20), str(FILE_MB << 20), str(PROCESSES)]
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", "-c", LAUNCH, *limits, *line],
@@ -138,26 +147,61 @@ def _marked(mark: str) -> list[int]:
 
 
 def _bubblewrap(
-    tree: Path, writable: Path, readable: Sequence[str], env: Mapping[str, str]
+    python: str,
+    tree: Path,
+    writable: Path,
+    readable: Sequence[str],
+    env: Mapping[str, str],
+    etc: Path,
 ) -> list[str]:
-    program = shutil.which("bwrap")
-    if program is None:
-        raise ValueError(
-            "bubblewrap (bwrap) is not installed; install it, for example with "
-            "`apt install bubblewrap`, or accept less with --sandbox subprocess"
-        )
-    line = [program, "--unshare-all", "--die-with-parent", "--new-session"]
-    line += ["--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
-    for path in SYSTEM:
-        if os.path.islink(path):
-            line += ["--symlink", os.readlink(path), path]
-        elif os.path.isdir(path):
-            line += ["--ro-bind", path, path]
-    for name in FACTS.split():
-        line += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for path in sorted({*readable, str(tree)}):
-        line += ["--ro-bind", path, path]
-    line += ["--bind", str(writable), str(writable), "--remount-ro", "/", "--clearenv"]
+    """As a candidate's room, but for one folder that may be written."""
+    program, rooted = bubblewrap.modes()
+    size = str(FILE_MB << 20)
+    line = [program, *bubblewrap.isolation(rooted), "--clearenv"]
     for name, value in env.items():
         line += ["--setenv", name, value]
-    return [*line, "--chdir", str(tree), "--"]
+    line += bubblewrap.system_files(etc)
+    line += ["--dev", "/dev", "--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"]
+    line += ["--remount-ro", "/dev"]
+    line += ["--perms", "1777", "--size", size, "--tmpfs", "/tmp"]
+    shown = sorted({*map(Path, readable), tree})
+    bubblewrap.refuse_wide(shown)
+    line += bubblewrap.parents([*shown, writable])
+    for path in shown:
+        line += ["--ro-bind", str(path), str(path)]
+    line += ["--bind", str(writable), str(writable), "--remount-ro", "/"]
+    line += ["--chdir", str(tree), "--"]
+    if rooted:
+        _let_read(tree)
+        user = str(_given_away(writable))
+        line += [python, "-I", "-S", "-B", "-c", BECOME, user]
+    return line
+
+
+def _let_read(tree: Path) -> None:
+    """A copy of ours: for whoever runs in it."""
+    for parent, _, files in os.walk(tree):
+        _add_mode(parent, 0o055)
+        for name in files:
+            _add_mode(os.path.join(parent, name), 0o044)
+
+
+def _add_mode(path: str, more: int) -> None:
+    mode = os.lstat(path).st_mode
+    if not stat.S_ISLNK(mode) and mode & more != more:
+        os.chmod(path, stat.S_IMODE(mode) | more)
+
+
+def _given_away(folder: Path) -> int:
+    """To a user that nobody else is: all in it is theirs."""
+    for user in prepare.strangers():
+        with suppress(OSError):  # not a user of this user namespace
+            os.chown(folder, user, user)
+            for parent, folders, files in os.walk(folder):
+                for name in (*folders, *files):
+                    os.lchown(os.path.join(parent, name), user, user)
+            return user
+    raise ValueError(
+        "there is no other user than root to run tests as in this container; run dlmd as "
+        "an ordinary user"
+    )
