@@ -64,6 +64,18 @@ async def test_the_rest_of_a_part_taken_is_there_by_hand_too(tmp_path: Path) -> 
         assert [request.n for request in heard.requests] == [1, 2]
 
 
+async def test_what_was_asked_for_by_hand_stays_while_it_is_typed(quick: Path) -> None:
+    async with editing(quick, trigger="manual") as editor:
+        at = editor.open("total = |\n")
+        assert await editor.inserted(at) == []
+        assert await editor.inserted(at, manual=True) == ["price * count"]
+        at = editor.type(at, "pr")
+        assert await editor.inserted(at) == ["ice * count"]
+        # Another letter than was suggested: nothing is asked unless somebody does.
+        assert await editor.inserted(editor.type(at, "x")) == []
+        assert (await editor.run("dlmd.whyNot"))["code"] == "manual"
+
+
 async def test_candidates_by_hand(tmp_path: Path) -> None:
     """The model's own choice first, as it would be unasked; chance only has the others."""
 

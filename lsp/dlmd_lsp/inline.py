@@ -37,12 +37,16 @@ async def complete(editor: Editor, params: types.InlineCompletionParams) -> Item
         return []
     menu = params.context.selected_completion_info is not None
     refused = refusal(text, editor.session.options, manual=manual, menu=menu)
-    if refused is not None:
+    if refused is not None and refused != "manual":
         return nothing(editor, uri, refused)
     offset = text.offset(params.position)
     found = remembered(editor, text, offset, manual)
     again = found is not None
-    if found is None:
+    if refused is not None:
+        # What somebody asked for and sees stays while they type it.
+        if found is None or not seen(editor, uri, found[0]):
+            return nothing(editor, uri, refused)
+    elif found is None:
         found = await asked(editor, text, offset, params.position, manual)
     if found is None:
         return []
@@ -72,6 +76,10 @@ def remembered(
     if manual and not offer.manual and about.shown == (offer.id, text.version):
         return None
     return some(offer, text, offset)
+
+
+def seen(editor: Editor, uri: str, offer: Offer) -> bool:
+    return editor.session.about(uri).shown[0] == offer.id
 
 
 def some(offer: Offer, text: document.Document, offset: int) -> Found | None:
@@ -211,7 +219,7 @@ def told(
     offer, rest = found
     about, letters = session.about(uri), len(rest[0][0])
     session.statistics.offered(offer.id, text.language.name, letters, again=again)
-    hidden = not manual and about.shown[0] != offer.id
+    hidden = not manual and not seen(editor, uri, offer)
     if session.options.trigger == "subtle" and hidden:
         session.because(uri, "waiting-for-key")
         editor.protocol.notify(
