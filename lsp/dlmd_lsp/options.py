@@ -30,7 +30,7 @@ class Options:
     debounce_s: float | None = None  # None: by the rhythm of typing
     live_states: bool = False
     candidates: int = MOST_CANDIDATES
-    threshold: float = 0.2
+    threshold: float = 0.3  # measured: docs/editors.md, Figures
     in_comments: bool = False
     in_strings: bool = False
     disabled_languages: frozenset[str] = frozenset()
