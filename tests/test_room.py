@@ -82,28 +82,6 @@ def test_the_unchanged_file_passes(room: Crew) -> None:
     assert room.evaluate([plain]) == [GOOD] and room.confirm(plain) == GOOD
 
 
-def test_cold_is_imported_anew_each_time_by_a_worker_that_lives_on(
-    tmp_path: Path, anything: None
-) -> None:
-    tree = rig.toy(tmp_path)
-    (tree / "toy/__init__.py").write_text("import os\nPID = os.getpid()\n")
-    body = "import os, toy\nassert toy.PID == os.getpid()\n" + HONEST
-    with rig.room(tree, "subprocess") as room:
-        assert one(room, body) == BAD
-        assert room.confirm_all([candidate(body), candidate(STUB)]) == [GOOD, BAD]
-        [slot] = room.slots
-        first = slot.cold
-        assert room.confirm(candidate(body)) == GOOD and slot.cold is first
-        room.confirm(candidate("import os\nos._exit(0)"))
-        assert room.confirm(candidate(body)) == GOOD and slot.cold is first
-        stalls = candidate("while True: pass", timeout_s=0.1)
-        monkey = pytest.MonkeyPatch()
-        monkey.setattr(crew, "STARTING_S", 0.5)
-        room.confirm(stalls)
-        monkey.undo()
-        assert room.confirm(candidate(body)) == GOOD and slot.cold is not first
-
-
 def test_a_function_that_a_fork_cannot_change_is_judged_cold(room: Crew) -> None:
     body = 'return (lambda: "-".join(text.lower().split()))()'  # a free variable
     assert one(room, body) == GOOD

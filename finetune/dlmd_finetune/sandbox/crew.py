@@ -32,6 +32,7 @@ TRIES = 2
 GRACE_S = 15.0  # for a worker to clear up after a candidate, before we do without it
 STARTING_S = 20.0  # cold, a candidate's time has to hold Python's start and all imports
 TOTAL = 2  # times the memory of one process, for all of them together
+ENOUGH = 3  # runs of unchanged files, before what they have in common is pytest's own
 GUARDED = frozenset({"gc", "sys", "ctypes", "exec", "compile", "code", "open", "os"})
 
 
@@ -143,7 +144,7 @@ class Crew:
 
     def _weighed(self, slot: Slot, one: "Try", reading: Reading) -> Outcome:
         """What its tests replace anyway is no fault of the candidate's."""
-        if reading.changed and one.change.qualname:
+        if reading.changed - self._always(one.cold) and one.change.qualname:
             normal = self._normal(slot, one)
             if normal is None:
                 return InfraFault("the unchanged file could not be run to compare with")
@@ -151,6 +152,12 @@ class Crew:
                 self._dismiss_cold(slot)
                 return PolicyFault(f"replaced {', '.join(gained[:3])}")
         return reading.score
+
+    def _always(self, cold: bool) -> frozenset[str]:
+        """What every run of unchanged files replaced so far: pytest does, starting cold."""
+        known = [names for (c, _), names in list(self.usual.items()) if c == cold]
+        seen = [names for names in known if names is not None]
+        return frozenset.intersection(*seen) if len(seen) >= ENOUGH else frozenset()
 
     def _normal(self, slot: Slot, one: "Try") -> frozenset[str] | None:
         key = (one.cold, one.candidate.node_ids)
