@@ -11,6 +11,7 @@ import * as vscode from "vscode";
 import { best, installation, interpreter, interpreters, type Interpreter, PROBE } from "./find";
 import { thisMachine } from "./server";
 import * as settings from "./settings";
+import { opened } from "./terminal";
 
 const PATIENCE_MS = 5000;
 
@@ -27,8 +28,7 @@ export async function install(): Promise<boolean> {
     void vscode.window.showWarningMessage(`dlmd: ${plan.lacks}`);
     return false;
   }
-  const terminal = vscode.window.createTerminal({ name: "dlmd: Enter installs" });
-  terminal.show();
+  const terminal = await opened("dlmd: Enter installs");
   terminal.sendText(plan.command, false);
   return true;
 }

@@ -8,6 +8,7 @@ import * as vscode from "vscode";
 import { instead, quoted } from "./find";
 import { Server } from "./server";
 import { type Action, face, type State } from "./state";
+import { opened } from "./terminal";
 
 export const SENT = "dlmd-sent";
 
@@ -81,10 +82,9 @@ class Content implements vscode.TextDocumentContentProvider {
 export const content = new Content();
 
 /** In a terminal, where it can be read, copied and repeated. */
-export function inTerminal(name: string, ...words: string[]): void {
+export async function inTerminal(name: string, ...words: string[]): Promise<void> {
   const command = Server.command();
   if (!command) return void vscode.commands.executeCommand("dlmd.install");
-  const terminal = vscode.window.createTerminal({ name });
-  terminal.show();
+  const terminal = await opened(name);
   terminal.sendText(instead(command, words).map(quoted).join(" "));
 }
