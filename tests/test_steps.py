@@ -84,15 +84,15 @@ class Kind(HashJudge):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "stops"), [(8, 2), (7, 6)])
-def test_where_nothing_fails_any_more_it_ends_if_that_was_seen_often_enough(
+@pytest.mark.parametrize(("count", "stops"), [(8, 0), (7, 4)])
+def test_where_nothing_fails_any_more_it_ends_if_enough_was_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, stops: int
 ) -> None:
     monkeypatch.setattr(steps, "DEV_EVERY", 2)
     found = tuple(toy_repository(tmp_path / "tree", count + 2))
     judge: Any = Kind(tmp_path / "tree")
     model = tiny_model_folder(tmp_path / "model")
-    plan = Plan(train=found[:2], dev=found[2:], steps=6, tasks=1, group=2)
+    plan = Plan(train=found[:2], dev=found[2:], steps=4, tasks=1, group=2)
     for _ in range(2):  # the second time there is nothing left to do
         run = steps.Reinforcement(
             plan=plan,

@@ -113,6 +113,10 @@ class TuneConfig:
         default=0.02,
         metadata={"help": "Pull towards the model without the adapter."},
     )
+    stay: float = field(
+        default=10.0,
+        metadata={"help": "Pull towards that model on code of others."},
+    )
     learning_rate: float | None = field(
         default=None, metadata={"help": "Default: by the model's size."}
     )
@@ -157,8 +161,11 @@ class TuneConfig:
             )
         if self.base_bits not in (None, 8, 16):
             raise ValueError(f"--base-bits is {self.base_bits}; expected 8 or 16")
-        if self.kl < 0:
-            raise ValueError(f"--kl is {self.kl}; expected 0 or more")
+        for name in ("kl", "stay"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"--{name} is {getattr(self, name)}; expected 0 or more"
+                )
 
     @property
     def folder(self) -> Path:

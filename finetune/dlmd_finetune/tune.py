@@ -312,7 +312,9 @@ def plan_of(
         steps=config.steps,
         tasks=config.tasks,
         group=config.group,
-        learning=Learning(estimator=config.estimator, kl=config.kl, kl_form=form),
+        learning=Learning(
+            estimator=config.estimator, kl=config.kl, kl_form=form, stay=config.stay
+        ),
         seed=config.seed,
         shuffle=config.shuffle_rewards,
     )

@@ -20,15 +20,14 @@ from dlmd_finetune.rl.loss import leave_one_out
 from dlmd_finetune.rl.policy import Policy
 from dlmd_finetune.rl.reward import Judge, Judged
 from dlmd_finetune.rl.rollout import Draw, seed_of
+from dlmd_finetune.rl.staying import anchors
 from dlmd_finetune.rl.update import Figures, Learning, Taught, learn
 from dlmd_finetune.tasks.task import Task
 
 SAVE_EVERY_S = 60.0
-DEV_EVERY = 10  # steps
+DEV_EVERY = 5  # steps
 DEV_TASKS, DEV_SAMPLES = 24, 2
-# Nothing failed in so many looks in a row, of so many fills at least: nothing is left to
-# learn, and more steps only lead away from what the model was.
-PERFECT, TELLING = 2, 16
+TELLING = 16  # dev fills at least; when all are right there is nothing left to learn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ class Reinforcement:
     step: int = 0  # steps that are done
     best: float = -1.0  # pass rate on the dev tasks
     best_step: int = 0
-    perfect: int = 0  # looks in a row
+    solved: bool = False  # nothing fails on the dev tasks any more
     best_adapter: dict[str, torch.Tensor] = field(default_factory=dict)
     book: journal.Journal | None = None
     noted: set[tuple[int, str, int]] = field(default_factory=set)  # step, task, number
@@ -87,7 +86,7 @@ class Reinforcement:
                 state["best_step"],
                 state["best_adapter"],
             )
-            self.perfect = state.get("perfect", 0)
+            self.solved = state["solved"]
         if ranks.rank() == 0:
             journal.cut(
                 self.folder / "steps.jsonl", lambda row: row["step"] <= self.step
@@ -101,7 +100,7 @@ class Reinforcement:
                 "best": self.best,
                 "best_step": self.best_step,
                 "best_adapter": self.best_adapter,
-                "perfect": self.perfect,
+                "solved": self.solved,
             }
             journal.keep(state, self.checkpoint)
         self.saved = time.monotonic()
@@ -120,7 +119,8 @@ def reinforce(
     plan, longest = run.plan, 0.0
     if run.step == 0 and plan.dev and run.best < 0:
         look_at_dev(run)
-    while run.step < plan.steps and run.perfect < PERFECT and not stop(longest):
+    # More steps would only lead away from what the model was.
+    while run.step < plan.steps and not run.solved and not stop(longest):
         began = time.monotonic()
         figures = one_step(run)
         run.step += 1
@@ -151,9 +151,9 @@ def one_step(run: Reinforcement) -> dict[str, Any]:
         found.append(each)
         note(run, each)
     rolled = time.monotonic()
-    figures = learn(
-        policy.trained, policy.optimiser, taught(plan, run.step, found), plan.learning
-    )
+    lessons = taught(plan, run.step, found)
+    near = anchors(policy.writer, place) if plan.learning.stay else None
+    figures = learn(policy.trained, policy.optimiser, lessons, plan.learning, near)
     policy.refresh()
     done = time.monotonic()
     return told(found, figures) | {
@@ -231,8 +231,7 @@ def look_at_dev(run: Reinforcement) -> float:
         run.policy.writer, run.judge, tasks, plan.judge_draw, DEV_SAMPLES, seed=seed
     )
     rate = measure.pass_rate(found)
-    whole = rate == 1 and sum(len(each.judged) for each in found) >= TELLING
-    run.perfect = run.perfect + 1 if whole else 0
+    run.solved = rate == 1 and sum(len(each.judged) for each in found) >= TELLING
     if rate >= run.best:
         run.best, run.best_step = rate, run.step
         run.best_adapter = dict(run.policy.state()["adapter"])

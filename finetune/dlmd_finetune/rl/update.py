@@ -15,7 +15,7 @@ import torch
 from dlmd.model import Dream, adapting
 from torch import Tensor
 
-from dlmd_finetune.rl import ranks, shards
+from dlmd_finetune.rl import ranks, shards, staying
 from dlmd_finetune.rl.loss import (
     LEAST,
     MOST,
@@ -27,6 +27,7 @@ from dlmd_finetune.rl.loss import (
     watch,
 )
 from dlmd_finetune.rl.rollout import Rollout, seed_of
+from dlmd_finetune.rl.staying import Anchors
 
 Scores = list[
     tuple[Tensor, Tensor]
@@ -44,6 +45,7 @@ class Learning:
     clip_high: float = 0.28
     kl: float = 0.02
     kl_form: str = "k2"
+    stay: float = 10.0  # what a nat counts that it moved on code of others
     gradient_norm: float = 1.0
     batch_tokens: int = 4096  # positions of one forward
 
@@ -86,6 +88,7 @@ class Figures:
     clipped: float = 0.0
     gradient: float = 0.0
     rows: int = 0
+    moved: float = 0.0  # on code of others, nats a token
 
 
 def laid(
@@ -178,8 +181,10 @@ def learn(
     optimiser: torch.optim.Optimizer,
     taught: Sequence[Taught],
     how: Learning,
+    anchors: Anchors | None = None,
 ) -> Figures:
-    """Policy iterations on these rollouts; the adapter is changed once in each."""
+    """Policy iterations on these rollouts; the adapter is changed once in each. `anchors`:
+    where it should stay as it was."""
     pad = model.config.pad_token_id or 0
     device = model.lm_head.weight.device
     batches = list(laid(taught, how, pad, device))
@@ -191,7 +196,7 @@ def learn(
     while len(batches) < shards.even(model, len(batches)):
         batches.append(idle(how, pad, device))
     with shards.apart(model):
-        return iterated(model, optimiser, batches, how, total, rows)
+        return iterated(model, optimiser, batches, how, total, rows, anchors)
 
 
 def iterated(
@@ -201,7 +206,9 @@ def iterated(
     how: Learning,
     total: float,
     count: int,
+    anchors: Anchors | None,
 ) -> Figures:
+    before_NV = None if anchors is None else staying.before(model, anchors)
     with torch.no_grad():
         references: list[Scores] = [[]] * len(batches)
         if how.kl:
@@ -216,6 +223,11 @@ def iterated(
         sums = torch.zeros(4, dtype=torch.float64)
         for rows, reference, old in zip(batches, references, olds, strict=True):
             sums += backward(model, rows, reference, old, how, total)
+        moved = 0.0
+        if anchors is not None and before_NV is not None:
+            away = staying.moved(model, anchors, before_NV)
+            (how.stay * away).backward()
+            moved = float(away.detach())
         parameters = adapting.learning(model)
         ranks.sum_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, how.gradient_norm)
@@ -228,6 +240,7 @@ def iterated(
             clipped=clipped,
             gradient=float(norm),
             rows=count,
+            moved=ranks.summed(moved),
         )
     return figures
 
