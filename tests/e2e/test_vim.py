@@ -41,8 +41,13 @@ def vim(room: Room, path: Path) -> Terminal:
 
 def normal(terminal: Terminal) -> None:
     """Escape, and the next key only when it has worked: together they would be one with Alt."""
-    terminal.press("Escape")
-    terminal.wait(lambda lines: not any("-- " in line for line in lines), "normal mode")
+    if not is_normal(terminal.lines()):
+        terminal.press("Escape")
+        terminal.wait(is_normal, "normal mode")
+
+
+def is_normal(lines: list[str]) -> bool:
+    return not any("-- " in line for line in lines)
 
 
 def saved(terminal: Terminal, path: Path) -> bytes:
