@@ -37,7 +37,7 @@ def place_of(text: str, offset: int, tree: Tree) -> Place:
         closed = CLOSERS.fullmatch(after) is not None and not after.strip()
         extent: Extent = "line" if closed else "expression"
     else:
-        extent = _open_block(text, start, end, tree.language, before)
+        extent = _open_block(text, start, end, tree, before)
     return Place(inside=inside, extent=extent)
 
 
@@ -85,12 +85,10 @@ def _inside_by_quotes(before: str, language: Language) -> Inside:
     return "string" if quote else "code"
 
 
-def _open_block(
-    text: str, start: int, end: int, language: Language, blank: str
-) -> Extent:
+def _open_block(text: str, start: int, end: int, tree: Tree, blank: str) -> Extent:
     """On an empty line: a block where one has just been opened, else a line."""
     above = text[:start].rstrip()
-    opened = above.endswith(":") if not language.braces else above.endswith("{")
+    opened = above.endswith("{" if tree.language.braces else ":")
     if not opened:
         return "line"
     below = text[end:].lstrip("\r\n").split("\n", 1)[0] if text[end:].strip() else ""
@@ -99,7 +97,21 @@ def _open_block(
     if filled or columns(blank) <= floor:
         return "line"
     head = _head_line(above)
-    return "body" if _FUNCTION.match(head) else "block"
+    function = _FUNCTION.match(head) or _opens_function(text, len(above) - 1, tree)
+    return "body" if function else "block"
+
+
+def _opens_function(text: str, at: int, tree: Tree) -> bool:
+    """Whether the brace there is that of a function, which needs no word of its own to be
+    one in C or Java."""
+    root = tree.root(text)
+    if root is None:
+        return False
+    start = tree.byte_of(text, at)
+    brace = root.descendant_for_byte_range(start, start + 1)
+    block = None if brace is None else brace.parent
+    owner = None if block is None else block.parent
+    return owner is not None and owner.type in tree.language.functions
 
 
 _FUNCTION = re.compile(
