@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any
 
 from dlmd.model import adapting
-from dlmd_finetune.rl import journal, ranks, steps
+from dlmd_finetune.rl import journal, ranks, staying, steps
 from dlmd_finetune.rl import policy as opening
 from dlmd_finetune.rl.policy import open_policy
 from dlmd_finetune.rl.reward import Judged
@@ -58,7 +58,7 @@ class HashJudge:
 
 
 def once(folder: Path, model: Path, tree: Path, how: str = "") -> None:
-    steps.SAVE_EVERY_S, steps.DEV_EVERY = 0.0, 2
+    steps.SAVE_EVERY_S, steps.DEV_EVERY, staying.LINES = 0.0, 2, 2
     if how:  # a second copy, merged, would write other last digits
         opening.TWICE_BYTES = 0
     policy = open_policy(model, rank=4, rate=1e-2, mode="exact", shard=how == "shard")
