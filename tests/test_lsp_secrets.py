@@ -196,7 +196,10 @@ async def ask_elsewhere(editor: Editor, folder: Path, heard: Recorder) -> None:
 
 @pytest.mark.slow
 async def test_names_never_leave(tmp_path: Path) -> None:
-    async with recording(tmp_path / "r") as heard, editing(tmp_path / "r") as editor:
+    async with (
+        recording(tmp_path / "r") as heard,
+        editing(tmp_path / "r", candidates=1) as editor,
+    ):
         for number, name in enumerate(NAMES):
             file = tmp_path / "work" / str(number) / name
             editor.uri = file.as_uri()
@@ -217,7 +220,10 @@ async def test_names_never_leave(tmp_path: Path) -> None:
 async def test_contents_never_leave(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    async with recording(tmp_path / "r") as heard, editing(tmp_path / "r") as editor:
+    async with (
+        recording(tmp_path / "r") as heard,
+        editing(tmp_path / "r", candidates=1) as editor,
+    ):
         for number, content in enumerate(CONTENTS):
             editor.uri = (work / f"code{number}.py").as_uri()
             # Some come with the file, some are typed into it.
@@ -255,7 +261,10 @@ async def test_ignored_files_never_leave(tmp_path: Path) -> None:
         "kept.gen.py": None,
         "here.py": None,
     }
-    async with recording(tmp_path / "r") as heard, editing(tmp_path / "r") as editor:
+    async with (
+        recording(tmp_path / "r") as heard,
+        editing(tmp_path / "r", candidates=1) as editor,
+    ):
         for name, code in cases.items():
             editor.uri = (work / name).as_uri()
             at = editor.open(f"marker = '{name} x'\nvalue = |\n")
