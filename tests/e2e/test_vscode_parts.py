@@ -246,8 +246,8 @@ def _answered(window: Window) -> None:
     elif sent.count():
         sent.locator(".codicon-close").click()
         sent.wait_for(state="detached")
-    else:
-        window.press("Escape")
+    else:  # not to the page: there Escape leads away from the steps
+        listed.locator("input[type=text]").first.press("Escape")
         listed.wait_for(state="hidden")
 
 
