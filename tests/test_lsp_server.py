@@ -1,6 +1,7 @@
 """dlmd_lsp.server over stdio: what it can, what it understands, how it ends."""
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -123,6 +124,23 @@ async def test_an_editor_that_dies_takes_the_server_along(quick: Path) -> None:
     assert server.stdin is not None
     server.stdin.close()
     assert await asyncio.wait_for(server.wait(), 30) == 0
+
+
+def test_it_leaves_without_complaint_when_told_to() -> None:
+    """An editor that restarts its server says `shutdown` and `exit`, and shows what fails."""
+    said: list[dict[str, object]] = [
+        {"id": 1, "method": "initialize", "params": {"capabilities": {}}},
+        {"id": 2, "method": "shutdown"},
+        {"method": "exit"},
+    ]
+    bodies = [json.dumps({"jsonrpc": "2.0", **one}) for one in said]
+    left = subprocess.run(
+        [sys.executable, "-m", "dlmd", "lsp"],
+        input="".join(f"Content-Length: {len(b)}\r\n\r\n{b}" for b in bodies).encode(),
+        capture_output=True,
+        timeout=30,
+    )
+    assert (left.returncode, left.stderr) == (0, b"")
 
 
 def test_it_loads_neither_torch_nor_a_tokenizer() -> None:

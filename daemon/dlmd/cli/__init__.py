@@ -61,6 +61,8 @@ def _ready_streams() -> None:
 
 def _flush_output() -> None:
     """Find a full disk now: later, Python would end with two lines of its own."""
+    if sys.stdout.closed:
+        return  # the language server closes what it spoke on, as its editor asked
     try:
         sys.stdout.flush()
     except OSError as failure:
