@@ -1,5 +1,6 @@
 """The repository's interpreter: found where tools put it, and only asked."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,16 +14,18 @@ NOWHERE = {"PATH": "/nowhere"}
 
 
 def environment(folder: Path, *, works: bool = True, pytest_there: bool = True) -> Path:
-    """An interpreter that is this one, or says of itself what is asked for."""
+    """An interpreter that says of itself what is asked for."""
     program = folder / "bin/python"
     program.parent.mkdir(parents=True)
-    if works and pytest_there:
-        text = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
-    elif works:
-        text = (
-            '#!/bin/sh\necho \'{"version": [3, 11, 0], "places": [], "pytest": null, '
-            '"plugins": []}\'\n'
-        )
+    if works:
+        facts = {
+            "version": [3, 11, 0],
+            "executable": str(program),
+            "places": [],
+            "pytest": "8.4.0" if pytest_there else None,
+            "plugins": [],
+        }
+        text = f"#!/bin/sh\necho '{json.dumps(facts)}'\n"
     else:
         text = "#!/bin/sh\nexit 3\n"
     program.write_text(text)
@@ -30,7 +33,6 @@ def environment(folder: Path, *, works: bool = True, pytest_there: bool = True) 
     return program
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", [".venv", "venv", "env", ".tox/py311", ".nox/tests"])
 def test_environments_of_tools_are_found(tmp_path: Path, place: str) -> None:
     program = environment(tmp_path / place)
@@ -39,7 +41,6 @@ def test_environments_of_tools_are_found(tmp_path: Path, place: str) -> None:
     assert bytes_of(tmp_path) == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["VIRTUAL_ENV", "CONDA_PREFIX"])
 def test_the_active_one_is_found(tmp_path: Path, name: str) -> None:
     program = environment(tmp_path / "elsewhere")
@@ -47,7 +48,6 @@ def test_the_active_one_is_found(tmp_path: Path, name: str) -> None:
     assert find(tmp_path / "repo", None, env).python == str(program)
 
 
-@pytest.mark.slow
 def test_the_one_of_poetry_is_asked_for(tmp_path: Path) -> None:
     program = environment(tmp_path / "cache/poetry-env")
     tools = tmp_path / "tools"
@@ -61,7 +61,6 @@ def test_the_one_of_poetry_is_asked_for(tmp_path: Path) -> None:
     assert find(repo, None, env).python == str(program)
 
 
-@pytest.mark.slow
 def test_one_without_pytest_is_passed_over(tmp_path: Path) -> None:
     environment(tmp_path / ".venv", pytest_there=False)
     environment(tmp_path / "env", works=False)
@@ -94,3 +93,15 @@ def test_it_says_what_it_needs_to_be_read() -> None:
     assert found.version[:2] == sys.version_info[:2] and found.pytest_version >= (8, 0)
     for path in (os.path.abspath(sys.prefix), os.path.abspath(sys.base_prefix)):
         assert any(path == p or path.startswith(p + os.sep) for p in found.places)
+
+
+@pytest.mark.slow
+def test_behind_a_shim_stands_the_interpreter_itself(tmp_path: Path) -> None:
+    shim = tmp_path / "shims/python3"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    shim.chmod(0o755)
+    path = f"{shim.parent}:/usr/bin:/bin"
+    found = find(tmp_path, None, {"PATH": path})
+    assert found.python == sys.executable
+    assert find(tmp_path, str(shim), NOWHERE).python == sys.executable

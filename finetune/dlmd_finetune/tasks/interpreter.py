@@ -28,6 +28,7 @@ def version(name):
         return None
 print(json.dumps({
     "version": list(sys.version_info[:3]),
+    "executable": sys.executable,
     "places": [sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path],
     "pytest": version("pytest") if has("pytest") else None,
     "plugins": [n for n in ("xdist", "pytest_cov", "randomly", "pytest_randomly") if has(n)],
@@ -93,7 +94,8 @@ def ask(python: str) -> Interpreter | str:
     if tuple(facts["version"]) < (3, 8):
         return "is older than Python 3.8"
     return Interpreter(
-        python=python,
+        # The shim of a version manager is a script of a home that no room shows.
+        python=facts["executable"] or python,
         version=tuple(facts["version"]),
         pytest=facts["pytest"],
         plugins=tuple(facts["plugins"]),
