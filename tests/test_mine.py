@@ -177,6 +177,20 @@ def test_what_was_asked_wrongly_is_said(
     assert bytes_of(repo) == before
 
 
+def test_nothing_of_it_runs_before_somebody_agreed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment is part of what is cloned, and its interpreter a program like another."""
+    monkeypatch.setattr(sys, "stdin", None)
+    program = tmp_path / "repo/.venv/bin/python"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\ntouch "{tmp_path}/ran"\n')
+    program.chmod(0o755)
+    with pytest.raises(ValueError, match="nobody has said that they may be"):
+        mine(MineConfig(repo=tmp_path / "repo", sandbox="subprocess"))
+    assert not (tmp_path / "ran").exists()
+
+
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     import fcntl
 

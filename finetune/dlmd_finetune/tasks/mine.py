@@ -49,8 +49,8 @@ def mine(config: MineConfig) -> Mined:
         raise ValueError(f"--functions is {config.functions}; expected 1 or more")
     kind = _local(config.sandbox)
     command(config.test_command)
+    trust.ensure(repo, kind, config.trust)  # before its interpreter is asked anything
     python = interpreter.find(repo, config.python)
-    trust.ensure(repo, kind, config.trust)
     out = folder_of(repo, config.out)
     begun = time.monotonic()
     with _alone(out), Telling() as telling:
