@@ -1,8 +1,11 @@
 """The funnel as it is drawn, and what is said where there is too little."""
 
 import io
+from dataclasses import replace
 
-from dlmd_finetune.tasks.funnel import advice, draw, losses
+from dlmd_finetune.evidence.gate import fewest_clusters
+from dlmd_finetune.evidence.statistics import TAIL
+from dlmd_finetune.tasks.funnel import ENOUGH_FILES, advice, draw, losses
 from dlmd_finetune.tasks.task import Mined, Split, Stage, Task
 from rich.console import Console
 
@@ -10,7 +13,7 @@ from rich.console import Console
 def task(number: int, split: Split) -> Task:
     return Task(
         id=f"m.py::f{number}::body@1-2",
-        path=f"m{number % 5}.py",
+        path=f"m{number % 9}.py",
         function=f"f{number}",
         level="body",
         start=0,
@@ -66,12 +69,24 @@ def test_a_bar_is_as_long_as_its_share() -> None:
 
 
 def test_too_few_are_told_so_and_what_would_help() -> None:
-    first, second = advice(mined(3, 1, 2))
+    first, files, second = advice(mined(3, 1, 2))
     assert first.startswith(
         "6 functions can be learnt from or judged by (3 to learn, 2"
     )
     assert second == ("What would help: tests for the 2 functions that no test runs.")
+    assert files.startswith("Those to judge by stand in 2 files; of fewer than 6 ")
     assert first in " ".join(drawn(mined(3, 1, 2)).split())
+
+
+def test_so_many_files_are_asked_for_as_the_verdict_needs() -> None:
+    assert fewest_clusters(TAIL) == ENOUGH_FILES
+    assert advice(mined(60, 10, 30)) == []
+    enough = mined(60, 10, 30)
+    few = tuple(
+        replace(each, path=f"m{n % 5}.py") for n, each in enumerate(enough.tasks)
+    )
+    files, _ = advice(replace(enough, tasks=few))
+    assert "stand in 5 files" in files and "`not enough evidence`" in files
 
 
 def test_none_at_all_can_be_drawn() -> None:

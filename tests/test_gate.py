@@ -44,7 +44,24 @@ def test_few_tasks_are_not_enough_however_clear() -> None:
 
 
 def test_forty_tasks_of_one_file_are_one_witness() -> None:
-    assert verdict([0.0] * 40, [1.0] * 40, ["one"] * 40, seed=0).word == "not better"
+    found = verdict([0.0] * 40, [1.0] * 40, ["one"] * 40, seed=0)
+    assert found.word == "not enough evidence" and found.clusters == 1
+
+
+@pytest.mark.parametrize(("looks", "least"), [(1, 6), (2, 7), (7, 9)])
+def test_so_few_files_that_chance_is_never_ruled_out_are_no_evidence(
+    looks: int, least: int
+) -> None:
+    def of(files: int) -> Verdict:
+        clusters = [n % files for n in range(40)]
+        return verdict([0.0] * 40, [1.0] * 40, clusters, seed=0, looks=looks)
+
+    assert of(least).word == "better"
+    few = of(least - 1)
+    assert few.word == "not enough evidence" and few.p >= few.level
+    said = f"in {least - 1} files, and whatever is gained in fewer than {least} can be"
+    (told,) = decide(few).reasons
+    assert said in told and "fewer than 20 tasks" not in told
 
 
 def test_every_look_at_the_same_tasks_costs() -> None:

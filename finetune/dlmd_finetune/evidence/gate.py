@@ -4,9 +4,11 @@ Both models answer the same held-out tasks, several samples each. "better" takes
 tests at a one-sided 2.5 %: a bootstrap over whole clusters (tasks of one file are not
 independent) whose lower bound is above zero, and a permutation test that flips the sign of
 whole clusters' differences. Looking at the same tasks again costs: the level is divided by
-the number of looks. Too few tasks give no verdict at all. Must not know models or files.
+the number of looks. Too few tasks give no verdict at all, nor do so few clusters that their
+signs all fall alike by chance too often. Must not know models or files.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -34,6 +36,7 @@ HACKS = 0.02  # share of the last rollouts that may fail their audit or break a 
 class Verdict:
     word: Word
     tasks: int
+    clusters: int
     difference: Interval  # of pass@1, after less before
     p: float  # one-sided, that such a gain comes by chance
     level: float  # that p has to stay below
@@ -59,22 +62,28 @@ def verdict(
     gains = [b - a for a, b in zip(before, after, strict=True)]
     if not gains:
         nothing = Interval(value=0.0, low=0.0, high=0.0)
-        return Verdict(word="not enough evidence", tasks=0, difference=nothing, p=1.0, level=level)  # fmt: skip
+        return Verdict(word="not enough evidence", tasks=0, clusters=0, difference=nothing, p=1.0, level=level)  # fmt: skip
     sums_K, counts_K = by_cluster(gains, clusters)
     means_D = resampled_means(sums_K, counts_K, seed)
     low, high = np.quantile(means_D, [level, 1 - level])
     value = float(sums_K.sum() / counts_K.sum())
     p = flipped(sums_K, seed)
     word: Word = "better" if low > 0 and p < level else "not better"
-    if len(gains) < FEWEST:
+    if len(gains) < FEWEST or len(sums_K) < fewest_clusters(level):
         word = "not enough evidence"
     return Verdict(
         word=word,
         tasks=len(gains),
+        clusters=len(sums_K),
         difference=Interval(value=value, low=float(low), high=float(high)),
         p=p,
         level=level,
     )
+
+
+def fewest_clusters(level: float) -> int:
+    """Of fewer, all of which gain, all signs fall so by chance as often as the level."""
+    return math.floor(-math.log2(level)) + 1
 
 
 def flipped(
@@ -132,5 +141,12 @@ def said(gain: Verdict) -> str:
         f"bound {points[1]:+.1f}, p = {gain.p:.4f} against a level of {gain.level:.4f}"
     )
     if gain.word == "not enough evidence":
-        told += f"; fewer than {FEWEST} tasks are no evidence"
+        least = fewest_clusters(gain.level)
+        if gain.tasks < FEWEST:
+            told += f"; fewer than {FEWEST} tasks are no evidence"
+        if gain.clusters < least:
+            told += (
+                f"; they stand in {gain.clusters} files, and whatever is gained in fewer "
+                f"than {least} can be chance at this level"
+            )
     return told

@@ -19,6 +19,7 @@ WIDTH = 24
 REASONS, EXAMPLES = 8, 2
 ENOUGH = 80  # functions, of which a quarter and more judges
 ENOUGH_TEST = 20
+ENOUGH_FILES = 6  # to judge by: chance turns the signs of five alike too often
 SAY_EVERY_S = 10.0
 
 
@@ -85,12 +86,21 @@ def advice(mined: Mined) -> list[str]:
     functions = len(mined.of("train", "body"))
     test = len(mined.of("test", "body"))
     total = sum(len(mined.of(split, "body")) for split in SPLITS)
-    if total >= ENOUGH and test >= ENOUGH_TEST:
+    files = len({task.path for task in mined.of("test")})
+    told = []
+    if total < ENOUGH or test < ENOUGH_TEST:
+        told.append(
+            f"{total} functions can be learnt from or judged by ({functions} to learn, "
+            f"{test} to judge at the end); about {ENOUGH} are needed for a verdict."
+        )
+    if files < ENOUGH_FILES:
+        told.append(
+            f"Those to judge by stand in {files} files; of fewer than {ENOUGH_FILES} the "
+            "verdict can only be `not enough evidence`, so tests for functions in more "
+            "files are needed."
+        )
+    if not told:
         return []
-    told = [
-        f"{total} functions can be learnt from or judged by ({functions} to learn, {test} "
-        f"to judge at the end); about {ENOUGH} are needed for a verdict."
-    ]
     lost = [loss for stage in mined.funnel for loss in stage.losses]
     helps = [
         HELP[key].format(loss.count)
