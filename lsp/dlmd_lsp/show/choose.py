@@ -9,6 +9,7 @@ from dlmd_lsp.ask.reasons import Reason
 from dlmd_lsp.context import Ask, fitted
 from dlmd_lsp.document import Document
 from dlmd_lsp.options import Options
+from dlmd_lsp.show.loops import before_loop, is_loop
 from dlmd_lsp.show.offer import Offer, Place
 from dlmd_lsp.show.parses import without_breaking
 from dlmd_lsp.show.sureness import Sure, mean, sure_lines
@@ -27,7 +28,7 @@ def offer(
     manual: bool,
 ) -> Offer | Reason:
     """The candidates that are worth it, each once: the model's own choice, then the others,
-    the surest first."""
+    the surest first; what goes in a circle comes last."""
     found: dict[str, Sure] = {}
     why: Reason = "nothing-new"
     for hole, sure in answer:
@@ -40,7 +41,7 @@ def offer(
         return why
     first, *others = found
     others.sort(key=lambda text: -(mean(found[text], text) or 0.0))
-    texts = [first, *others] if manual else [first]
+    texts = sorted([first, *others], key=is_loop) if manual else [first]
     return Offer(
         id=id,
         place=place,
@@ -74,6 +75,9 @@ def worth(
     if not text:
         return "", "nothing-new"
     if not manual:
+        text = before_loop(text)
+        if not text.strip():
+            return "", "loop"
         text = sure_lines(text, sure, options.threshold)
         known = mean(sure, text)
         if known is not None and known < options.threshold:
