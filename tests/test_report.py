@@ -1,10 +1,12 @@
 """The report: everything a reader needs on one page, and nothing that runs."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from dlmd_finetune.evidence.report import page
+from dlmd_finetune.judging import text
 from dlmd_finetune.tasks.task import Loss, Mined, Stage
 
 pytestmark = pytest.mark.slow  # matplotlib takes a second
@@ -75,6 +77,15 @@ def test_what_models_and_repositories_write_stays_text() -> None:
     text = page(FOUND, STEPS, [], MINED)
     assert "return &lt;a&gt;" in text and "&lt;somebody&gt;" in text
     assert not re.search(r"<(a>|somebody|script|nothing|long)", text)
+
+
+def test_a_check_that_could_find_nothing_is_called_so() -> None:
+    said = "none of the everyday functions right before"
+    where = Path("run")
+    assert said not in page(FOUND, [], [], MINED) and said not in text(FOUND, where)
+    base = FOUND["foreign"]["base"] | {"passes": 0.0}
+    none = FOUND | {"foreign": FOUND["foreign"] | {"base": base}}
+    assert said in page(none, [], [], MINED) and said in text(none, where)
 
 
 def test_a_run_without_steps_has_a_report_too() -> None:

@@ -233,6 +233,7 @@ def text(found: Mapping[str, Any], folder: Path) -> str:
         how = "beat" if beyond["word"] == "better" else "did not beat"
         points = 100 * beyond["difference"]["value"]
         lines.append(f"  reinforcement {how} the warm start ({points:+.1f} points)")
+    lines += [f"  {sentence}" for sentence in report.powerless(found)]
     lines.append(f"  report: {folder / 'report.html'}")
     if found["verdict"] == "better":
         lines.append("  serve it with `dlmd tune REPO --activate`")

@@ -133,7 +133,18 @@ def elsewhere(found: Mapping[str, Any]) -> str:
         "nats a token (a gain is +)",
         "everyday functions right",
     )
-    return "<h2>Elsewhere</h2>" + table(head, rows)
+    told = "".join(f"<p>{esc(each)}</p>" for each in powerless(found))
+    return "<h2>Elsewhere</h2>" + table(head, rows) + told
+
+
+def powerless(found: Mapping[str, Any]) -> list[str]:
+    """What a check could not have found, whatever was done to the model."""
+    if found["foreign"]["base"]["passes"]:
+        return []
+    return [
+        "The model filled none of the everyday functions right before it was tuned, so it "
+        "had none to lose and that check says nothing; the foreign lines alone tell."
+    ]
 
 
 def funnel_table(mined: Any) -> str:
