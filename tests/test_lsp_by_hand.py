@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from dlmd.wire.protocol import Infill
 from dlmd_lsp.flight import HEAT
+from lsprotocol import types
 
 from tests.fakes.recorder import recording
-from tests.lsp_rig import editing
+from tests.lsp_rig import Editor, editing
 
 pytestmark = pytest.mark.slow
 
@@ -117,3 +118,48 @@ async def test_one_candidate_is_one_request(tmp_path: Path) -> None:
         at = editor.open("total = |\n")
         assert await editor.inserted(at, manual=True) == ["value"]
         assert [one.n for one in heard.requests] == [1]
+
+
+async def id_of_the_one(editor: Editor, at: types.Position) -> Any:
+    [item] = await editor.items(at)
+    assert item.command is not None
+    return (item.command.arguments or [{}])[0]["id"]  # type: ignore[index]
+
+
+async def test_what_was_sent_away_stays_away_while_its_letters_are_typed(
+    quick: Path,
+) -> None:
+    async with editing(quick) as editor:
+        at = editor.open("total = |\n")
+        id = await id_of_the_one(editor, at)
+        assert await editor.run("dlmd.rejected", id=id, dismissed=True) is None
+        assert await editor.items(at) == []
+        at = editor.type(at, "pr")
+        assert await editor.items(at) == []
+        assert (await editor.run("dlmd.whyNot"))["code"] == "dismissed"
+        # Asked for by hand it is there at once, and then it stays.
+        assert await editor.inserted(at, manual=True) == ["ice * count"]
+        assert await editor.inserted(editor.type(at, "i")) == ["ce * count"]
+
+
+async def test_what_was_sent_away_comes_back_once_something_else_was_typed(
+    quick: Path,
+) -> None:
+    async with editing(quick) as editor:
+        at = editor.open("total = |\n")
+        id = await id_of_the_one(editor, at)
+        await editor.run("dlmd.rejected", id=id, dismissed=True)
+        assert await editor.items(editor.type(at, "q")) == []
+        assert (await editor.run("dlmd.whyNot"))["code"] != "dismissed"
+        editor.text = "total = \n"
+        editor.sync()
+        assert await editor.inserted(at) == ["price * count"]
+
+
+async def test_what_was_only_counted_as_refused_comes_back(quick: Path) -> None:
+    """A cursor that moved away, or a menu that opened, sends nothing away for good."""
+    async with editing(quick) as editor:
+        at = editor.open("total = |\n")
+        id = await id_of_the_one(editor, at)
+        await editor.run("dlmd.rejected", id=id)
+        assert await editor.inserted(editor.type(at, "p")) == ["rice * count"]

@@ -42,6 +42,8 @@ async def complete(editor: Editor, params: types.InlineCompletionParams) -> Item
     offset = text.offset(params.position)
     found = remembered(editor, text, offset, manual)
     again = found is not None
+    if sent_away(editor, uri, found, manual):
+        return nothing(editor, uri, "dismissed")
     if refused is not None:
         # What somebody asked for and sees stays while they type it.
         if found is None or not seen(editor, uri, found[0]):
@@ -76,6 +78,14 @@ def remembered(
     if manual and not offer.manual and about.shown == (offer.id, text.version):
         return None
     return some(offer, text, offset)
+
+
+def sent_away(editor: Editor, uri: str, found: Found | None, manual: bool) -> bool:
+    """Whether what is left of the last offer was dismissed, and nothing else typed since."""
+    about = editor.session.about(uri)
+    if manual or found is None:
+        about.dismissed = ""
+    return found is not None and about.dismissed == found[0].id
 
 
 def seen(editor: Editor, uri: str, offer: Offer) -> bool:

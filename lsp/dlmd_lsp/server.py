@@ -249,7 +249,11 @@ def shown(ls: Editor, *given: Any) -> None:
 
 @server.command("dlmd.rejected")
 def rejected(ls: Editor, *given: Any) -> None:
-    ls.session.statistics.event("rejected", str(_object(given).get("id", "")))
+    about = _object(given)
+    id = str(about.get("id", ""))
+    ls.session.statistics.event("rejected", id)
+    if about.get("dismissed") is True:
+        ls.session.dismiss(id)
 
 
 @server.command("dlmd.whyNot")

@@ -37,6 +37,7 @@ class About:
 
     offer: Offer | None = None
     shown: tuple[str, int] = ("", 0)  # the offer on the screen, at which version
+    dismissed: str = ""  # the offer that somebody sent away, until they type otherwise
     reason: Reason | None = None  # why nothing was asked or shown last
     detail: str = ""
     scale: float = 1.0  # of the next suggestion's length
@@ -91,6 +92,12 @@ class Session:
 
     def about(self, uri: str) -> About:
         return self._about.setdefault(uri, About())
+
+    def dismiss(self, id: str) -> None:
+        """Somebody sent that offer away: typing what it says does not bring it back."""
+        for about in self._about.values():
+            if about.offer is not None and about.offer.id == id:
+                about.dismissed, about.shown = id, ("", 0)
 
     def because(self, uri: str, reason: Reason, detail: str = "") -> None:
         """Remember why nothing came of a request."""
