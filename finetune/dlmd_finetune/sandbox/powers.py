@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dlmd_finetune.sandbox.scopes import Bound, root_of, scoped
+from dlmd_finetune.sandbox.scopes import Bound, of_class, root_of, scoped
 
 
 def _words(text: str) -> frozenset[str]:
@@ -25,6 +25,14 @@ MODULES = _words(
     "glob mmap fcntl select selectors pickle marshal shelve dis types opcode symtable "
     "zipimport zipfile tarfile urllib http requests ftplib pty psutil coverage logging test"
 )
+# Only where they are imported: methods of honest things are called so, too. They run code from
+# texts, or read any file.
+IMPORTED = MODULES | _words(
+    "timeit trace profile cProfile lsprof rlcompleter fileinput modulefinder pyio "
+    "annotationlib interpreters xxsubinterpreters testcapi testinternalcapi "
+    "frozen_importlib frozen_importlib_external"
+)
+OPENERS = _words("tokenize codecs")  # whose `open` is the one of files
 # As attributes of anything, because modules have them under these names.
 WITHIN = _words(
     "sys os posix builtins gc inspect ctypes importlib subprocess pickle marshal pytest "
@@ -42,7 +50,9 @@ ATTRIBUTES = _words(
     "cr_frame cr_code ag_frame ag_code co_consts co_code _getframe _current_frames modules "
     "read_text read_bytes write_text write_bytes settrace setprofile with_traceback "
     "_exit addaudithook getsource getattr_static make_dataclass new_class Formatter vformat "
-    "get_field"
+    "get_field ABCMeta EnumMeta EnumType NamedTupleMeta _ProtocolMeta _TypedDictMeta "
+    "make_class _create_fn _builtin_open FileType ForwardRef get_type_hints _eval_type "
+    "_evaluate"
 )
 # Read by honest code; every other name with two underscores each side is not.
 HARMLESS = _words(
@@ -129,7 +139,7 @@ def _named(
             yield name
         case ast.Name(id=name, ctx=ast.Load()) if name not in bound.own:
             root, meant = names.roots.get(name, ""), names.parts.get(name, name)
-            if root.lstrip("_") in MODULES:
+            if root.lstrip("_") in IMPORTED:
                 yield f"module {root}"
             elif meant in BUILTINS or (name in names.parts and forbidden(meant)):
                 yield meant
@@ -150,7 +160,7 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
     for path in paths:
         steps = path.split(".")
         absolute = isinstance(node, ast.Import) or not node.level
-        if absolute and steps[0].lstrip("_") in MODULES:
+        if absolute and steps[0].lstrip("_") in IMPORTED:
             yield f"import {steps[0]}"
         if any(TESTS.fullmatch(step) for step in steps):
             yield "import of tests"
@@ -277,8 +287,9 @@ def _reached(node: ast.AST, names: Names, allowed: set[ast.AST]) -> Iterator[str
     match node:
         case ast.Attribute(value=value, attr=name):
             plain = name.lstrip("_")
-            inner = plain in MODULES and root_of(value) in names.roots
-            if inner or forbidden(name):
+            root = names.roots.get(root_of(value) or "")
+            inner = plain in MODULES and root is not None
+            if inner or (name == "open" and root in OPENERS) or forbidden(name):
                 yield f".{name}"
             elif name in ("attrgetter", "methodcaller") and node not in allowed:
                 yield f".{name} beyond plain use"
@@ -310,7 +321,8 @@ def _stored(node: ast.AST, bound: Bound) -> Iterator[str]:
     if isinstance(node.ctx, ast.Load):
         return
     root = root_of(node)
-    if root is None or root not in bound.own or root in bound.borrowed:
+    borrowed = root is None or root not in bound.own or root in bound.borrowed
+    if borrowed or of_class(node.value):
         yield f"assigns into {root or 'something'}"
     if isinstance(node, ast.Attribute) and node.attr == "__class__":
         yield "assigns a class"

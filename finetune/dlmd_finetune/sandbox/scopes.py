@@ -35,9 +35,22 @@ def root_of(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
+def of_class(node: ast.AST) -> bool:
+    """Whether a chain of names leads through a class: `a.__class__.b`, `type(a).b`."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        if isinstance(node, ast.Attribute) and node.attr == "__class__":
+            return True
+        node = node.value
+    match node:
+        case ast.Call(func=ast.Name(id="type")):
+            return True
+    return False
+
+
 def _body(function: Function, outer: Bound) -> Iterator[tuple[ast.AST, Bound]]:
     bound = outer.with_names([*_arguments(function.args), *_bindings(function.body)])
-    bound = replace(bound, borrowed=bound.borrowed | _borrowed(function.body, bound))
+    lent = _borrowed(function.body, bound) | _defaulted(function.args, outer)
+    bound = replace(bound, borrowed=bound.borrowed | lent)
     for statement in function.body:
         yield from _walk(statement, bound)
 
@@ -137,23 +150,81 @@ def _borrowed(body: Iterable[ast.AST], bound: Bound) -> frozenset[str]:
                     names = [a.asname or a.name.split(".")[0] for a in node.names]
                     found.update(names)
                 case ast.Assign(targets=targets, value=value):
-                    pairs += [(target, value) for target in targets]
+                    for target in targets:
+                        pairs += _given(target, value)
                 case ast.NamedExpr(target=target, value=value):
-                    pairs.append((target, value))
+                    pairs += _given(target, value)
                 case ast.AnnAssign(target=target, value=ast.expr() as value):
-                    pairs.append((target, value))
+                    pairs += _given(target, value)
+                case (
+                    ast.For(target=target, iter=each)
+                    | ast.AsyncFor(target=target, iter=each)
+                ):
+                    for value in _members(each):
+                        pairs += _given(target, value)
     more = True
     while more:
         more = False
         for place, given in pairs:
-            if not isinstance(place, ast.Name) or not _chain(given):
+            if not isinstance(place, ast.Name) or place.id in found:
                 continue
-            root = root_of(given)
+            root = root_of(given) if _chain(given) else None
             foreign = root is not None and (root not in bound.own or root in found)
-            if foreign and place.id not in found:
+            if foreign or of_class(given):
                 found.add(place.id)
                 more = True
     return frozenset(found)
+
+
+def _given(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Which name may stand for what: of all branches, and part by part."""
+    match target, value:
+        case (_, ast.IfExp(body=one, orelse=other)):
+            yield from _given(target, one)
+            yield from _given(target, other)
+        case (_, ast.BoolOp(values=values)):
+            for each in values:
+                yield from _given(target, each)
+        case (_, ast.NamedExpr(value=inner)):
+            yield from _given(target, inner)
+        case (_, ast.Subscript(value=ast.Tuple() | ast.List() as several)):
+            for each in several.elts:
+                yield from _given(target, each)
+        case (ast.Tuple(elts=parts) | ast.List(elts=parts), _):
+            members = _members(value)
+            paired = len(members) == len(parts) and members != [value]
+            for n, part in enumerate(parts):
+                for each in [members[n]] if paired else members:
+                    yield from _given(part, each)
+        case (ast.Starred(value=inner), _):
+            yield from _given(inner, value)
+        case _:
+            yield target, value
+
+
+def _members(node: ast.expr) -> list[ast.expr]:
+    """Those of a literal; else the thing itself stands for them."""
+    return node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else [node]
+
+
+def _defaulted(of: ast.arguments, outer: Bound) -> frozenset[str]:
+    """Arguments that may stand for what is not local: `def inner(k=Box)`."""
+    plain = [*of.posonlyargs, *of.args]
+    pairs = [*zip(plain[len(plain) - len(of.defaults) :], of.defaults, strict=True)]
+    pairs += [
+        (arg, given)
+        for arg, given in zip(of.kwonlyargs, of.kw_defaults, strict=True)
+        if given is not None
+    ]
+    return frozenset(
+        arg.arg
+        for arg, given in pairs
+        if of_class(given)
+        or (
+            _chain(given)
+            and (root_of(given) not in outer.own or root_of(given) in outer.borrowed)
+        )
+    )
 
 
 def _chain(node: ast.AST) -> bool:
