@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from dlmd.store import adapters
 from dlmd_finetune.activation import activate, roll_back
+from dlmd_finetune.tune import TuneConfig, tune
 
 from tests.fakes.adapter import saved_adapter
 from tests.fakes.running import ROOT, daemon, environment
@@ -25,7 +26,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def finished(folder: Path, verdict: str, mark: str) -> Path:
     (folder / "adapter").mkdir(parents=True)
     (folder / "adapter" / adapters.CONFIG).write_text(json.dumps({"mark": mark}))
-    (folder / "adapter" / adapters.WEIGHTS).write_bytes(b"weights")
+    (folder / "adapter" / adapters.WEIGHTS).write_bytes(mark.encode())
     (folder / "verdict.json").write_text(json.dumps({"verdict": verdict}))
     return folder
 
@@ -56,6 +57,31 @@ def test_the_one_before_comes_back_and_then_none(base: Path, tmp_path: Path) -> 
     assert adapters.listed() == []
     with pytest.raises(ValueError, match="there is nothing to take back"):
         roll_back(repo)
+
+
+def test_twice_the_same_keeps_the_one_before(base: Path, tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    for mark in "abb":
+        run = tmp_path / mark
+        activate(
+            run if run.exists() else finished(run, "better", mark), repo, base, "tiny"
+        )
+    roll_back(repo)
+    assert active(repo) == "a"
+
+
+def test_it_goes_live_on_the_model_that_it_was_learnt_on(
+    base: Path, tmp_path: Path
+) -> None:
+    repo = tmp_path / "repo"
+    run = finished(tmp_path / "out/run-1", "better", "a")
+    said = {"verdict": "better", "run": {"model": str(base)}}
+    (run / "verdict.json").write_text(json.dumps(said))
+    config = TuneConfig(repo=repo, out=tmp_path / "out", activate=True)
+    assert config.model == "embedded" and tune(config) == 0
+    [found] = adapters.listed()
+    assert found.base_model == str(base)
+    assert found.base_sha256 == adapters.base_digest(base)
 
 
 def infilled(file: Path, runtime: Path) -> str:

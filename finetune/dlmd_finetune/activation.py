@@ -6,6 +6,7 @@ it, and a running daemon takes it with the next such request. Must not know how 
 """
 
 import asyncio
+import filecmp
 import json
 import shutil
 from pathlib import Path
@@ -35,13 +36,19 @@ def activate(folder: Path, repo: Path, base: Path, base_model: str) -> str:
         )
     name = adapters.name_for(repo)
     home = adapters.adapters_dir()
-    if (home / name).is_dir():
+    if (home / name).is_dir() and not is_in_place(folder / "adapter", home / name):
         place = home / (name + BEFORE)
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(home / name, place)
     known = named(base, base_model)
     adapters.install(folder / "adapter", name, base=base, base_model=known)
     return f"{ACTIVE.format(name=name, repo=repo)}; {tell_daemon(name)}"
+
+
+def is_in_place(fresh: Path, there: Path) -> bool:
+    """Activated a second time it must not take the place of the one before it."""
+    weights = (fresh / adapters.WEIGHTS, there / adapters.WEIGHTS)
+    return all(map(Path.is_file, weights)) and filecmp.cmp(*weights, shallow=False)
 
 
 def named(base: Path, word: str) -> str:

@@ -73,9 +73,18 @@ def switched(config: TuneConfig) -> int:
         raise ValueError(
             f"there is no verdict on {repo}; tune first with `dlmd tune {config.repo}`"
         )
-    base = model_folder(config.model)
-    print(activation.activate(runs[-1].parent, repo, base, config.model))
+    model = learnt_on(runs[-1]) or config.model
+    base = model_folder(model)
+    print(activation.activate(runs[-1].parent, repo, base, model))
     return 0
+
+
+def learnt_on(verdict: Path) -> str | None:
+    """The model of that run: an adapter belongs to it, whatever is named when it goes live."""
+    try:
+        return str(json.loads(verdict.read_text())["run"]["model"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def mine_or_load(config: TuneConfig) -> Mined:
