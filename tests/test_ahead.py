@@ -1,9 +1,11 @@
 """Cold: everything of the repository imported anew, by forks of a worker that lives on."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from dlmd_finetune.sandbox import crew
+from dlmd_finetune.sandbox import ahead, crew
 from dlmd_finetune.sandbox.room import PolicyFault, Score
 
 from tests import room_rig as rig
@@ -81,3 +83,29 @@ return None
     rig.script("runner.py", "        drop(os.path", "        (os.path")(monkeypatch)
     with rig.room(tree, "subprocess") as room:
         assert room.confirm(candidate(search)) == GOOD
+
+
+def test_a_link_to_the_candidates_own_file_keeps_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/words.py").write_text("X = 1\n")
+    (tmp_path / "src/other.py").write_text("Y = 1\n")
+    (tmp_path / "alias").symlink_to("src")
+    told = """
+import os, sys
+import subprocess  # ours lies beside ahead.py
+sys.path.insert(0, sys.argv[2])
+import ahead
+sys.path.pop(0)
+from importlib.machinery import SourceFileLoader
+root = sys.argv[1]
+names = [f"{folder}/{file}.py" for folder in ("src", "alias") for file in ("words", "other")]
+drop = ahead.prepare(root, dict.fromkeys(names, False))
+drop(os.path.join(root, "src/words.py"))
+for cell in SourceFileLoader.source_to_code.__closure__:
+    if isinstance(cell.cell_contents, dict):
+        print(*sorted(os.path.relpath(name, root) for name in cell.cell_contents))
+"""
+    scripts = str(Path(ahead.__file__).parent)
+    line = [sys.executable, "-c", told, str(tmp_path), scripts]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.split() == ["alias/other.py", "src/other.py"], done.stderr

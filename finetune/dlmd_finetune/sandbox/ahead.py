@@ -48,8 +48,10 @@ def prepare(root: str, files: dict[str, bool]) -> Any:
     _lend_tests(rewrite, tests)
 
     def drop(path: str) -> None:
-        plain.pop(path, None)
-        tests.pop(path, None)
+        file = os.path.realpath(path)  # links may give it more names than one
+        for known in (plain, tests):
+            for name in [n for n in known if os.path.realpath(n) == file]:
+                del known[name]
 
     return drop
 
