@@ -107,6 +107,7 @@ function editing({ commands, live, suggestions }: Parts): Record<string, () => u
     "dlmd.rewriteSelection": here((editor) => commands.rewrite(editor)),
     "dlmd.repairHere": here((editor) => commands.repair(editor)),
     "dlmd.acceptConfident": here((editor) => suggestions.acceptConfident(editor)),
+    "dlmd.sendAway": () => suggestions.sendAway(),
     "dlmd.keep": () => commands.keep(),
     "dlmd.cancel": () => commands.cancel(),
     "dlmd.makeLonger": here((editor) => commands.resize(editor, "dlmd.longer")),

@@ -151,8 +151,15 @@ export class Suggestions implements vscode.Disposable {
     void vscode.commands.executeCommand("setContext", "dlmd.accepted", true);
   }
 
-  private reject(): void {
-    if (this.shown && !this.shown.texts.includes("")) this.send("dlmd.rejected", { id: this.shown.id });
+  /** Hides it, and it stays away while what it says is typed. */
+  async sendAway(): Promise<void> {
+    this.reject({ dismissed: true });
+    this.latest = undefined;
+    await vscode.commands.executeCommand("editor.action.inlineSuggest.hide");
+  }
+
+  private reject(more: object = {}): void {
+    if (this.shown && !this.shown.texts.includes("")) this.send("dlmd.rejected", { id: this.shown.id, ...more });
     this.shown = undefined;
   }
 

@@ -80,9 +80,9 @@ function M.previous()
   H.who().cycle(-1)
 end
 
---- Remove the suggestion.
+--- Remove the suggestion, and keep it away while what it says is typed.
 function M.dismiss()
-  H.who().dismiss()
+  H.who().dismiss(false, true)
 end
 
 --- The keys an expression mapping should return: the action, or `otherwise`.

@@ -58,13 +58,15 @@ end
 
 --- Remove the suggestion, and whatever was under way to become one.
 ---@param taken? boolean it was put into the text, so nobody refused it
-function M.dismiss(taken)
+---@param sent_away? boolean somebody wants it gone, so it stays away while what it says is typed
+function M.dismiss(taken, sent_away)
   H.end_request()
   if H.place then
     ghost.clear(H.place.buffer)
   end
   if H.shown and H.told and not taken then
-    client.execute(H.place.buffer, { command = "dlmd.rejected", arguments = { { id = H.told } } })
+    local argument = { id = H.told, dismissed = sent_away or nil }
+    client.execute(H.place.buffer, { command = "dlmd.rejected", arguments = { argument } })
   end
   H.shown, H.place, H.told = nil, nil, nil
 end
