@@ -6,6 +6,7 @@ alone: a few million numbers, whatever the model's size. Must not know models or
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from dlmd.model import cuda
 from torch import Tensor
 
 PATIENCE = timedelta(hours=6)  # the others wait while one mines
+GOODBYE = timedelta(seconds=30)
 Thing = TypeVar("Thing")
 
 
@@ -26,7 +28,12 @@ def join() -> None:
 
 
 def leave() -> None:
+    """Together: gloo ends a process whose peer hangs up while they still talk."""
     if dist.is_initialized():
+        with suppress(
+            RuntimeError, ValueError
+        ):  # one failed, or cards, which do not ask
+            dist.monitored_barrier(timeout=GOODBYE)
         dist.destroy_process_group()
 
 
