@@ -6,6 +6,7 @@ The tasks are our own small functions in HumanEval-Infilling's format.
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,14 +18,16 @@ from typing import Any
 
 import platformdirs
 import pytest
+from dlmd_finetune import sandbox
 from dlmd_finetune.evidence import answers
 from dlmd_finetune.evidence.asking import Choices, Subject, exact_match_probe, filled
-from dlmd_finetune.evidence.evaluate import EvalConfig, evaluate, main
+from dlmd_finetune.evidence.evaluate import EvalConfig, evaluate, main, run
 from dlmd_finetune.evidence.formats import read_tasks
 from dlmd_finetune.evidence.grade import Bench, grade, result_key
 from dlmd_finetune.evidence.ledger import open_ledger
 from dlmd_finetune.evidence.summary import summarise, text
 from dlmd_finetune.evidence.tasks import Task, counted
+from dlmd_finetune.sandbox import bubblewrap
 from dlmd_finetune.sandbox.subprocess import Kind, Outcome
 
 from tests.fakes.infilling import sample_rows, write_rows
@@ -97,6 +100,49 @@ def test_stubs_score_0(data: Path) -> None:
     summary = evaluate(config(data, answers="stub"))
     assert summary["pass_at_1"]["value"] == 0
     assert not summary["above_best_constant"]
+
+
+ENDINGS = {
+    "exits": "import os; os._exit(0)",
+    "leaves": "raise SystemExit(0)",
+    "forks for ever": "import os; [os.fork() for _ in iter(int, 1)]",
+    "hangs": "while True: pass",
+    "kills its parent": "import os; os.kill(os.getppid(), 9)",
+    "writes for ever": "[print('x' * 10**6) for _ in iter(int, 1)]",
+}
+
+
+@slow
+@pytest.mark.parametrize("room", sandbox.ROOMS)
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_an_answer_that_ends_badly_costs_only_its_own_score(
+    data: Path, ending: str, room: str
+) -> None:
+    if room == "bubblewrap" and (why := sandbox.strongest()[1]):
+        pytest.skip(why)
+    bad = read_tasks(data, "infilling")[5]
+
+    def answer(task: Task, samples: Sequence[int]) -> list[answers.Answer]:
+        text = f"    {ending}" if task == bad else task.reference
+        return [answers.Answer(text=text) for _ in samples]
+
+    own = answers.Answerer(name="ends badly", identity={}, answer=answer)
+    found = run(config(data, sandbox=room, timeout_s=5.0), "infilling", own)
+    kinds = {row["task"]: row["kind"] for row in found.rows}
+    assert len(kinds) == 7
+    assert kinds.pop(bad.task_id) in ("failed", "timeout")
+    assert set(kinds.values()) == {"passed"}
+
+
+def test_where_programs_cannot_be_shut_in_it_is_said(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    bubblewrap.modes.cache_clear()
+    assert run(config(data, limit=1), "infilling").bench.name == "subprocess"
+    told = capsys.readouterr().err
+    assert "not shut in, only limited, because" in told
+    assert "sudo apt-get install bubblewrap" in told
 
 
 @slow
@@ -178,21 +224,22 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     rows[-1]["test"] += f"\nimport os\nwhile not os.path.exists({str(gate)!r}): pass\n"
     data = write_rows(tmp_path / "gated.jsonl", rows)
     out = tmp_path / "out.jsonl"
-    settings = {"out": out, "workers": 1, "timeout_s": 60.0}
+    settings = {"out": out, "workers": 1, "timeout_s": 60.0, "sandbox": "subprocess"}
     program = f"""
 from pathlib import Path
 from dlmd_finetune.evidence.evaluate import EvalConfig, evaluate
 evaluate(EvalConfig(data=Path({str(data)!r}), out=Path({str(out)!r}),
-                    answers="canonical", workers=1, timeout_s=60.0))
+                    answers="canonical", workers=1, timeout_s=60.0,
+                    sandbox="subprocess"))
 """
-    run = subprocess.Popen(
+    victim = subprocess.Popen(
         [sys.executable, "-c", program],
         stderr=subprocess.DEVNULL,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     wait_until(lambda: out.exists() and out.read_bytes().count(b"\n") == 7)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
     kept = out.read_bytes()
     out.write_bytes(kept + b'{"key": "cut o')
 

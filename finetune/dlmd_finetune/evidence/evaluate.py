@@ -94,10 +94,11 @@ class EvalConfig:
         },
     )
     sandbox: str = field(
-        default="subprocess",
+        default="auto",
         metadata={
             "help": "Room in which answers are executed; `bubblewrap` shuts them in, "
-            "`subprocess` limits them, but leaves them the network and your files."
+            "`subprocess` limits them, but leaves them the network and your files; "
+            "auto: bubblewrap where this machine has it, and a word where not."
         },
     )
     timeout_s: float = field(
@@ -226,9 +227,17 @@ def _constants(tasks: list[Task], bench: Bench) -> dict[str, list[Row]]:
 
 
 def _bench(config: EvalConfig) -> Bench:
+    name = config.sandbox
+    if name == "auto":
+        name, reason = sandbox.strongest()
+        if reason:
+            print(
+                f"programs are not shut in, only limited, because {reason}",
+                file=sys.stderr,
+            )
     return Bench(
-        room=sandbox.find(config.sandbox),
-        name=config.sandbox,
+        room=sandbox.find(name),
+        name=name,
         timeout_s=config.timeout_s,
         memory_mb=config.memory_mb,
         workers=config.workers,

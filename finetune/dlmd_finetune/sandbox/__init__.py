@@ -1,6 +1,6 @@
 """Rooms in which code that a model wrote is run, behind one function shape.
 
-A room is asked for by name and never stands in for another one. `open_room` is for
+A room that is asked for by name never stands in for another one. `open_room` is for
 candidates in a repository, judged by its tests; `find` is for single programs, as `dlmd
 eval` runs them. What each room keeps out, and what it does not, is in docs/sandbox.md. A
 room knows nothing about models, tasks or scores.
@@ -9,7 +9,7 @@ room knows nothing about models, tasks or scores.
 from collections.abc import Callable
 from functools import partial
 
-from dlmd_finetune.sandbox.bubblewrap import around_program
+from dlmd_finetune.sandbox.bubblewrap import around_program, modes
 from dlmd_finetune.sandbox.opening import open_room
 from dlmd_finetune.sandbox.shipment import Shipment, question, shipment
 from dlmd_finetune.sandbox.subprocess import Outcome, run_python
@@ -23,11 +23,20 @@ ROOMS: dict[str, Room] = {
 
 def find(name: str) -> Room:
     if name not in ROOMS:
-        known = ", ".join(sorted(ROOMS))
+        known = ", ".join(["auto", *sorted(ROOMS)])
         raise ValueError(
             f"there is no sandbox named {name!r}; expected one of: {known}"
         )
     return ROOMS[name]
+
+
+def strongest() -> tuple[str, str]:
+    """The strongest room for single programs on this machine; why it is not a stronger one."""
+    try:
+        modes()
+    except ValueError as refused:
+        return "subprocess", str(refused)
+    return "bubblewrap", ""
 
 
 __all__ = [
@@ -40,4 +49,5 @@ __all__ = [
     "question",
     "run_python",
     "shipment",
+    "strongest",
 ]
