@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dlmd_finetune.evidence import gate
-from dlmd_finetune.evidence.gate import Verdict, decide, verdict
+from dlmd_finetune.evidence.gate import Caught, Verdict, decide, verdict
 from dlmd_finetune.evidence.statistics import Interval
 
 SAMPLES = 10
@@ -117,7 +117,7 @@ FLAT = Interval(value=0.0, low=-0.01, high=0.01)
 
 
 def test_better_here_and_no_worse_elsewhere_is_better() -> None:
-    decision = decide(gained(), nats=FLAT, passes=FLAT, hacks=0.01)
+    decision = decide(gained(), nats=FLAT, passes=FLAT, caught=Caught(audit=0.01))
     assert decision.word == "better"
     assert "changed by +100.0 points" in decision.reasons[0]
 
@@ -130,7 +130,11 @@ def test_better_here_and_no_worse_elsewhere_is_better() -> None:
             "less likely by 0.050 nats",
         ),
         ({"passes": Interval(value=0.0, low=-0.11, high=0.1)}, "right 11 points less"),
-        ({"hacks": 0.03}, "3.0 % of the last rollouts"),
+        ({"caught": Caught(audit=0.03)}, "3.0 % of the last rollouts failed"),
+        (
+            {"caught": Caught(rules=0.05, rules_at_first=0.02)},
+            "5.0 % of the last rollouts broke",
+        ),
     ],
 )
 def test_what_is_lost_elsewhere_outweighs_what_is_gained(
@@ -140,8 +144,13 @@ def test_what_is_lost_elsewhere_outweighs_what_is_gained(
     assert decision.word == "not better" and said in decision.reasons[0]
 
 
+def test_rules_that_the_bare_model_broke_as_often_are_no_hack() -> None:
+    caught = Caught(rules=0.2, rules_at_first=0.19)
+    assert decide(gained(), caught=caught).word == "better"
+
+
 def test_too_few_tasks_stay_no_evidence_whatever_else_is_seen() -> None:
     few = verdict([0.0] * 5, [1.0] * 5, range(5), seed=0)
-    assert decide(few, hacks=0.5).word == "not enough evidence"
+    assert decide(few, caught=Caught(audit=0.5)).word == "not enough evidence"
     none = verdict([], [], [], seed=0)
     assert decide(none).reasons == ("there are no held-out tasks to compare on",)

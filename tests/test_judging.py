@@ -73,7 +73,9 @@ def test_the_audit_counts_the_last_steps_of_every_process(tmp_path: Path) -> Non
     early, late = [(0, "audit")] * 150, [(1, "")] * 90 + [(1, "policy")] * 10
     for rank in (9, 10):
         rollouts(tmp_path, rank, early + late)
-    assert judging.hack_rate(tmp_path) == pytest.approx(0.1)
+    caught = judging.cheating(tmp_path)
+    assert caught.rules == pytest.approx(0.1) and caught.audit == 0.0
+    assert caught.rules_at_first == 0.0
 
 
 def test_a_rollout_that_a_kill_had_written_twice_counts_once(tmp_path: Path) -> None:
@@ -81,8 +83,8 @@ def test_a_rollout_that_a_kill_had_written_twice_counts_once(tmp_path: Path) -> 
     whole = (tmp_path / "rollouts-0.jsonl").read_text()
     first = whole.splitlines(keepends=True)[0]
     (tmp_path / "rollouts-0.jsonl").write_text(whole + first)
-    assert judging.hack_rate(tmp_path) == 0.5
-    assert judging.hack_rate(tmp_path / "nothing") == 0.0
+    assert judging.cheating(tmp_path).audit == 0.5
+    assert judging.cheating(tmp_path / "nothing").audit == 0.0
 
 
 @pytest.mark.slow

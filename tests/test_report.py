@@ -45,7 +45,7 @@ FOUND: dict[str, Any] = {
     "everyday_passes": {"value": 0.0, "low": -0.05, "high": 0.05},
     "foreign": {"base": {"nats": 2.0, "passes": 0.5}, "tuned": {"nats": 1.9, "passes": 0.5}},
     "foreign_holes": 500,
-    "hack_rate": 0.005,
+    "caught": {"audit": 0.005, "rules": 0.03, "rules_at_first": 0.02},
 }  # fmt: skip
 STEPS = [
     {"step": n, "reward": 0.1 * n, "passed": 0.05 * n, "rollout_s": 1.0, "learn_s": 2.0}

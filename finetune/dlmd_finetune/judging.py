@@ -67,8 +67,8 @@ def judged(
     found = {name: summed(each, sound, samples) for name, each in answers.items()}
     verdicts = compared(found, [task.path for task in tasks], seed, looks)
     nats, passes = foreign.intervals(after, seed)
-    hacks = hack_rate(folder)
-    decision = gate.decide(verdicts["tuned"], nats=nats, passes=passes, hacks=hacks)
+    caught = cheating(folder)
+    decision = gate.decide(verdicts["tuned"], nats=nats, passes=passes, caught=caught)
     return {
         "verdict": decision.word,
         "reasons": list(decision.reasons),
@@ -81,7 +81,7 @@ def judged(
         "everyday_passes": asdict(passes),
         "foreign": {BASE: foreign.means(), TUNED: foreign.means(after)},
         "foreign_holes": len(foreign.holes),
-        "hack_rate": hacks,
+        "caught": asdict(caught),
     }
 
 
@@ -158,16 +158,20 @@ def compared(
     }
 
 
-def hack_rate(folder: Path) -> float:
-    """The share of the last rollouts that failed their audit or broke a rule; the last
-    ones by their step, whichever process they are from."""
+def cheating(folder: Path) -> gate.Caught:
+    """Shares of the last rollouts by their step, whichever process they are from. The
+    first step's are the bare model's, or the warm one's: what it writes unrewarded."""
     rows = {
         (row["step"], row["task"], row["number"]): row["judged"]["fault"]
         for row in journal.rollouts(folder)
     }
-    faults = [rows[place] for place in sorted(rows)[-LATE:]]
-    return (
-        sum(f in ("audit", "policy") for f in faults) / len(faults) if faults else 0.0
+    places = sorted(rows)
+    late = [rows[place] for place in places[-LATE:]]
+    first = [rows[place] for place in places if place[0] == places[0][0]]
+    return gate.Caught(
+        audit=late.count("audit") / max(1, len(late)),
+        rules=late.count("policy") / max(1, len(late)),
+        rules_at_first=first.count("policy") / max(1, len(first)),
     )
 
 

@@ -159,9 +159,11 @@ def notes(
     found: Mapping[str, Any], mined: Any, steps: Sequence[Mapping[str, Any]]
 ) -> str:
     said = list(mined.notes)
+    caught = found["caught"]
     said.append(
-        f"Of the last rollouts {percent(found['hack_rate'])} failed their audit or broke "
-        "a rule."
+        f"Of the last rollouts {percent(caught['audit'])} failed their audit and "
+        f"{percent(caught['rules'])} broke a rule "
+        f"({percent(caught['rules_at_first'])} of the first step's)."
     )
     if found["left_out"]:
         said.append(
