@@ -112,6 +112,7 @@ ARROWS: dict[str, set[str]] = {
         "dlmd.model",
         "dlmd.wire",
         "dlmd.profiles",
+        "dlmd.store",
     },
 }
 ANYTHING = {"dlmd.cli", "dlmd.__main__"}

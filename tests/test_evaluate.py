@@ -71,7 +71,7 @@ def bench(*kinds: Kind) -> Bench:
         ({"workers": 0}, "--workers is 0"),
         ({"answers": "model", "dtype": "fp16"}, "--dtype is 'fp16'; expected auto"),
         ({"answers": "model", "model": "/nowhere"}, "no model folder at /nowhere"),
-        ({"answers": "model", "model": "dreamon-7b"}, "not part of dlmd"),
+        ({"answers": "model", "model": "dreamon-7b"}, "type `dlmd pull dreamon-7b`"),
     ],
 )
 def test_bad_settings_are_named_in_one_sentence(

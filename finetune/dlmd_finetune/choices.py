@@ -67,7 +67,7 @@ class TuneConfig:
     seed: int = field(default=0, metadata={"help": "Draws orders, tasks and mutants."})
     model: str = field(
         default="embedded",
-        metadata={"help": "`embedded`, or the path of a model folder."},
+        metadata={"help": "`embedded`, the name of a pulled model, or a folder."},
     )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda or cuda:1."})
     base_bits: int | None = field(
@@ -194,8 +194,11 @@ class TuneConfig:
 
 
 def told(config: TuneConfig) -> dict[str, Any]:
-    """The choices of a run, for people and for its name."""
-    return {name: str(value) for name, value in sorted(asdict(config).items())}
+    """The choices of a run, for people and for its name; a model by its whole path."""
+    found = {name: str(value) for name, value in sorted(asdict(config).items())}
+    if (folder := Path(config.model).expanduser()).is_dir():
+        found["model"] = str(folder.resolve())
+    return found
 
 
 def state_of(config: TuneConfig) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlmd import profiles
+from dlmd.store import shelf
 
 from dlmd_finetune.evidence.answers import Answer, Answerer
 from dlmd_finetune.evidence.tasks import Task, counted, is_exact, parses, program
@@ -181,19 +182,29 @@ def exact_match_probe(
 
 
 def model_folder(model: str) -> Path:
+    """Of a name that `dlmd ls` lists, or a path."""
     if model == "embedded":
         return profiles.EMBEDDED_FOLDER
+    try:
+        known = shelf.profile(model)
+    except ValueError:
+        return _own_folder(model)
+    pulled = shelf.find(known.name)
+    if pulled is None:
+        raise ValueError(
+            f"{known.name} is not here; type `dlmd pull {known.name}`, or give the path "
+            "of its folder with --model"
+        )
+    return pulled
+
+
+def _own_folder(model: str) -> Path:
     folder = Path(model).expanduser()
     if folder.is_dir():
-        return folder
-    if model in profiles.PROFILES:
-        raise ValueError(
-            f"the weights of {model} are not part of dlmd; "
-            "give the path of its folder with --model"
-        )
+        return folder.resolve()
     raise ValueError(
-        f"there is no model folder at {model}; give `embedded` or a folder with "
-        "config.json, tokenizer and *.safetensors"
+        f"there is no model folder at {model}; give `embedded`, the name of a model that "
+        "was pulled, or a folder with config.json, tokenizer and *.safetensors"
     )
 
 

@@ -38,7 +38,7 @@ class EvalConfig:
     )
     model: str = field(
         default="embedded",
-        metadata={"help": "`embedded`, or the path of a model folder."},
+        metadata={"help": "`embedded`, the name of a pulled model, or a folder."},
     )
     adapter: str | None = field(
         default=None, metadata={"help": "The folder of an adapter for the model."}
