@@ -77,14 +77,14 @@ async def test_what_was_asked_for_by_hand_stays_while_it_is_typed(quick: Path) -
         assert (await editor.run("dlmd.whyNot"))["code"] == "manual"
 
 
+def chance_or_choice(request: Infill, at: int) -> str:
+    return "chance" if request.temperature else "choice"
+
+
 async def test_candidates_by_hand(tmp_path: Path) -> None:
     """The model's own choice first, as it would be unasked; chance only has the others."""
-
-    def fill(request: Infill, at: int) -> str:
-        return "chance" if request.temperature else "choice"
-
     async with (
-        recording(tmp_path / "r", fill=fill) as heard,
+        recording(tmp_path / "r", fill=chance_or_choice) as heard,
         editing(tmp_path / "r") as editor,
     ):
         at = editor.open("total = |\n")
@@ -97,11 +97,8 @@ async def test_candidates_by_hand(tmp_path: Path) -> None:
 
 
 async def test_what_is_on_the_screen_stays_among_the_candidates(tmp_path: Path) -> None:
-    def fill(request: Infill, at: int) -> str:
-        return "chance" if request.temperature else "choice"
-
     async with (
-        recording(tmp_path / "r", fill=fill) as heard,
+        recording(tmp_path / "r", fill=chance_or_choice) as heard,
         editing(tmp_path / "r") as editor,
     ):
         at = editor.open("total = |\n")

@@ -56,6 +56,13 @@ sys.argv[0] = "dlmd"
 main()
 """
 
+# What an editor opens whose page says how to complete a line, and then a whole function.
+TWO_FUNCTIONS = b"def add(first, second):\n    \n\ndef all_of(xs):\n    pass\n"
+BOTH_FILLED = (
+    b"def add(first, second):\n    return first + second\n\n"
+    b"def all_of(xs):\n    total = sum(xs)\n    return total\n"
+)
+
 
 class Room:
     def __init__(self, *, folder: Path, python: Path):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.editor import DEADLINE_S
-from tests.e2e.room import Room
+from tests.e2e.room import BOTH_FILLED, TWO_FUNCTIONS, Room
 from tests.e2e.terminal import Terminal
 from tests.e2e.told import told
 
@@ -72,9 +72,7 @@ def saved(terminal: Terminal, path: Path) -> bytes:
 
 
 def test_a_completion_by_its_key_and_a_function(shared_room: Room) -> None:
-    path = shared_room.file(
-        "a.py", b"def add(first, second):\n    \n\ndef all_of(xs):\n    pass\n"
-    )
+    path = shared_room.file("a.py", TWO_FUNCTIONS)
     with helix(shared_room, path) as terminal:
         terminal.type("jAreturn ")
         terminal.wait_for("return")
@@ -96,10 +94,7 @@ def test_a_completion_by_its_key_and_a_function(shared_room: Room) -> None:
         terminal.keep_shot("helix-actions")
         terminal.press("Enter")
         terminal.wait_for("return total")
-        assert saved(terminal, path) == (
-            b"def add(first, second):\n    return first + second\n\n"
-            b"def all_of(xs):\n    total = sum(xs)\n    return total\n"
-        )
+        assert saved(terminal, path) == BOTH_FILLED
 
 
 def test_behind_a_word_it_comes_by_itself(shared_room: Room) -> None:

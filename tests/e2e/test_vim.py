@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.room import Room
+from tests.e2e.room import BOTH_FILLED, TWO_FUNCTIONS, Room
 from tests.e2e.terminal import Terminal
 from tests.e2e.told import told
 
@@ -58,9 +58,7 @@ def saved(terminal: Terminal, path: Path) -> bytes:
 
 
 def test_a_completion_by_its_key_and_a_function(shared_room: Room) -> None:
-    path = shared_room.file(
-        "a.py", b"def add(first, second):\n    \n\ndef all_of(xs):\n    pass\n"
-    )
+    path = shared_room.file("a.py", TWO_FUNCTIONS)
     with vim(shared_room, path) as terminal:
         terminal.wait_for("def add")
         terminal.type("jAreturn ")
@@ -73,10 +71,7 @@ def test_a_completion_by_its_key_and_a_function(shared_room: Room) -> None:
         terminal.keep_shot("vim-actions")
         terminal.type("1\n")
         terminal.wait_for("return total")
-        assert saved(terminal, path) == (
-            b"def add(first, second):\n    return first + second\n\n"
-            b"def all_of(xs):\n    total = sum(xs)\n    return total\n"
-        )
+        assert saved(terminal, path) == BOTH_FILLED
 
 
 def test_behind_a_word_it_comes_by_itself(shared_room: Room) -> None:
