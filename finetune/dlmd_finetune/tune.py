@@ -296,7 +296,7 @@ def warm_start(config: TuneConfig, mined: Mined, policy: "Policy", watch: Any) -
     if not texts:
         watch.say("no warm start: every file holds a task that is held out")
         return
-    for row in warm.warm_up(policy, texts, seed=config.seed):
+    for row in warm.warm_up(policy, texts, seed=config.seed, stay=config.stay):
         figures.append(row)
         watch.warm(row)
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from dlmd_finetune.canvases import NO_LABEL, Canvases, CanvasMaker, Ids
 from dlmd_finetune.corpus import Corpus
-from dlmd_finetune.rl import ranks
+from dlmd_finetune.rl import ranks, staying
 from dlmd_finetune.rl.policy import Policy
 from dlmd_finetune.tasks.task import Mined, text_of
 from dlmd_finetune.vocabulary import open_vocabulary
@@ -72,9 +72,15 @@ def steps_for(texts: Sequence[str], length: int) -> int:
 
 
 def warm_up(
-    policy: Policy, texts: Sequence[str], *, seed: int, rate: float | None = None
+    policy: Policy,
+    texts: Sequence[str],
+    *,
+    seed: int,
+    stay: float,
+    rate: float | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Figures of each step. Every process takes a share of a step's rows."""
+    """Figures of each step. Every process takes a share of a step's rows; `stay` is what a
+    nat counts that the model moves on code of others."""
     length = min(LENGTH, policy.writer.context)
     source = maker(policy, texts)
     parameters = adapting.learning(policy.trained)
@@ -92,14 +98,29 @@ def warm_up(
             each = loss_of(policy.trained, batch) / ROWS
             each.backward()
             loss += float(each.detach())
+        moved = held(policy, stay, (seed, "warm", step)) if stay else 0.0
         ranks.sum_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         left = min(1.0, 2 * (1 - step / total))
         for group in optimiser.param_groups:
             group["lr"] = rate * left
         optimiser.step()
-        yield {"step": step + 1, "of": total, "loss": ranks.summed(loss)}
+        yield {
+            "step": step + 1,
+            "of": total,
+            "loss": ranks.summed(loss),
+            "moved": ranks.summed(moved),
+        }
     policy.refresh()
+
+
+def held(policy: Policy, stay: float, seed: Sequence[int | str]) -> float:
+    """Adds the gradient of what keeps it from forgetting; how far it has moved, in nats."""
+    lines = staying.anchors(policy.writer, seed)
+    before_NV = staying.before(policy.trained, lines)
+    away = staying.moved(policy.trained, lines, before_NV)
+    (stay * away).backward()
+    return float(away.detach())
 
 
 def note(folder: Path, figures: Sequence[dict[str, Any]]) -> None:

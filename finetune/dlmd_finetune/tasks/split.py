@@ -2,7 +2,8 @@
 
 The newest quarter of the functions is held out, with the whole files that they stand in;
 a third of that is dev. Files that share a near-clone go together. Without history the
-files are drawn. Must not know tests.
+files are drawn, small ones first, and somewhat more than a quarter where that is few files,
+because a verdict takes its evidence from files and not from functions. Must not know tests.
 """
 
 import ast
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 
 from dlmd_finetune.tasks.task import Split
 
-HELD_OUT, MOST = 0.25, 0.5
+HELD_OUT, MORE, MOST = 0.25, 0.35, 0.5
+FILES, JUDGING = 9, 6  # held out where that can be, and left of them to judge by
+BIG = HELD_OUT / 4  # of all functions: several such files are all there would be
 DEV = 1 / 3
 SHINGLE, ALIKE = 5, 0.6
 TOKENS = frozenset({tokenize.NAME, tokenize.OP, tokenize.NUMBER, tokenize.STRING})
@@ -86,8 +89,8 @@ def _groups(
 
 
 def _held_out(groups: list[Group], total: int, seed: int) -> list[Group] | None:
-    """Those with the largest share of new functions, until a quarter is held out; None
-    where that would take more than half."""
+    """Those with the largest share of new functions, until a quarter is held out, or more
+    where that is few files; None where it would take more than half."""
     if len(groups) < 2:
         return None
     known = sorted(m.changed for g in groups for m in g if m.changed is not None)
@@ -95,30 +98,35 @@ def _held_out(groups: list[Group], total: int, seed: int) -> list[Group] | None:
     if known and known[0] == known[-1]:
         border = None  # all in one commit says nothing
 
-    def newness(group: Group) -> tuple[float, str]:
+    def newness(group: Group) -> tuple[float, float, bool, str]:
         new = [m for m in group if border is not None and (m.changed or 0) >= border]
+        latest = 0.0 if border is None else max(m.changed or 0 for m in group)
         drawn = hashlib.sha256(f"{seed} {min(m.key for m in group)}".encode())
-        return -len(new) / len(group), drawn.hexdigest()
+        big = len(group) > BIG * total
+        return -len(new) / len(group), -latest, big, drawn.hexdigest()
 
     held: list[Group] = []
     count = 0
     for group in sorted(groups, key=newness):
-        if count >= HELD_OUT * total:
+        enough = count >= HELD_OUT * total
+        if enough and len(held) >= FILES:
             break
-        if count + len(group) <= MOST * total:
+        if count + len(group) <= (MORE if enough else MOST) * total:
             held.append(group)
             count += len(group)
     return held if count >= HELD_OUT / 2 * total else None
 
 
 def _halved(held: Sequence[Group]) -> tuple[list[Group], list[Group]]:
-    """A third for dev, as near as whole groups allow, and both sides with something."""
+    """A third for dev, as near as whole groups and a verdict allow, and both sides with
+    something."""
     total = sum(map(len, held))
     dev: list[Group] = []
     test: list[Group] = []
     for group in sorted(held, key=len, reverse=True):
         room = DEV * total - sum(map(len, dev))
-        (dev if len(group) <= room else test).append(group)
+        spare = not dev or len(held) - len(dev) > JUDGING
+        (dev if len(group) <= room and spare else test).append(group)
     if not dev and len(test) > 1:
         dev.append(test.pop())
     return dev, test
