@@ -15,6 +15,7 @@ def run(path: Path, passed: dict[str, list[bool]], cut: bytes = b"") -> Path:
             "task": task,
             "sample": n,
             "kind": "passed" if ok else "failed",
+            "text": "",
         }
         for task, samples in passed.items()
         for n, ok in enumerate(samples)
@@ -78,6 +79,36 @@ def test_what_cannot_be_compared(runs: tuple[Path, Path], tmp_path: Path) -> Non
     (tmp_path / "notes").write_text("hello")
     with pytest.raises(ValueError, match="not a file of evaluation results"):
         compare(config(runs[0], tmp_path / "notes"))
+
+
+def test_tasks_of_no_common_problem_are_drawn_one_by_one(tmp_path: Path) -> None:
+    """Were the set's name their problem, any difference would look certain."""
+    passed = {f"HumanEval/{n}": [n % 3 == 0] for n in range(30)}
+    better = {f"HumanEval/{n}": [n % 2 == 0] for n in range(30)}
+    found = compare(config(run(tmp_path / "a", passed), run(tmp_path / "b", better)))
+    assert found["difference"]["low"] < found["difference"]["value"] - 0.05
+
+
+def test_tasks_are_drawn_by_the_problem_that_a_row_names(tmp_path: Path) -> None:
+    one, two = run(tmp_path / "a", {}), run(tmp_path / "b", {})
+    for path, hits in ((one, "0101"), (two, "1111")):
+        rows = [
+            {"key": n, "task": f"m{n}.py:1", "problem": "m", "kind": kind, "text": ""}
+            for n, kind in enumerate("failed" if h == "0" else "passed" for h in hits)
+        ]
+        path.write_bytes(
+            path.read_bytes() + b"".join(json.dumps(r).encode() + b"\n" for r in rows)
+        )
+    found = compare(config(one, two))
+    assert found["difference"] == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert found["pass_at_1"][1]["low"] < 1  # of one problem, all right
+
+
+def test_a_damaged_result_is_named(tmp_path: Path, runs: tuple[Path, Path]) -> None:
+    path = run(tmp_path / "c", {"x": [True]})
+    path.write_bytes(path.read_bytes() + b'{"key": "zz", "task": "y", "text": ""}\n')
+    with pytest.raises(ValueError, match=r"result 'zz' in .* has no kind; delete that"):
+        compare(config(path, runs[1]))
 
 
 def test_a_file_of_several_runs_is_no_run(

@@ -46,6 +46,27 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("content", [b"{", b"{}\n", b"notes"])
+def test_what_is_not_ours_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(content)
+    with (
+        pytest.raises(ValueError, match="is not a file of evaluation results"),
+        open_ledger(path, wait=False),
+    ):
+        pass
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "/dev/null", "."])
+def test_what_is_no_file_is_refused_before_it_is_read(place: str) -> None:
+    with (
+        pytest.raises(ValueError, match="no plain file to keep results in; see to it"),
+        open_ledger(Path(place), wait=False, instead="see to it"),
+    ):
+        pass
+
+
 @pytest.mark.slow
 def test_two_runs_do_not_write_the_same_file(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"

@@ -1,6 +1,7 @@
 """Holes of a repository: which are cut, how they are judged, and that nothing is written."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,16 @@ def test_with_git_only_what_it_tracks(repo: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_name_that_is_no_text_is_a_name(repo: Path) -> None:
+    subprocess.run(["git", "-C", str(repo), "init", "-q"], check=True)
+    odd = os.fsencode(repo) + b"/odd\xff.py"
+    with open(odd, "w") as file:
+        file.write("value = other\n")
+    subprocess.run(["git", "-C", str(repo), "add", "-A"], check=True)
+    found = measure(RepositoryConfig(repo=repo, answers="canonical"))
+    assert found["exact_match"]["value"] == 1 and found["files"] == 4
+
+
 def test_a_model_is_measured_by_its_own_decoder(repo: Path, tmp_path: Path) -> None:
     from tests.fakes.tiny import tiny_model_folder
 

@@ -19,6 +19,18 @@ def data(tmp_path: Path) -> Path:
     return write_rows(tmp_path / "sample.jsonl", sample_rows())
 
 
+@pytest.mark.parametrize("answers", ["canonical", "stub"])
+def test_only_a_model_has_an_order(data: Path, answers: str) -> None:
+    with pytest.raises(ValueError, match="which commits no tokens; only a model has"):
+        OrderConfig(data=data, answers=answers)
+
+
+def test_pictures_that_could_not_be_written_cost_no_answers(data: Path) -> None:
+    config = OrderConfig(data=data, pictures=data / "pictures", model="/nowhere")
+    with pytest.raises(ValueError, match=r"cannot write pictures to .*--pictures"):
+        main(config)
+
+
 def test_figures_of_known_answers(data: Path) -> None:
     task = read_tasks(data, "infilling")[0]
     rows = [

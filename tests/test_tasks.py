@@ -191,6 +191,29 @@ def test_a_function_of_mbpp(tmp_path: Path, tests: dict[str, object]) -> None:
     assert not holds(task, "def double(x):\n    return x + 2 if x else 1\n")
 
 
+def test_a_function_of_mbpp_plus_as_it_is_published(tmp_path: Path) -> None:
+    """Without `code`, and with a description that is a docstring already."""
+    row = {
+        "task_id": "Mbpp/2",
+        "prompt": '"""\nDoubles.\nassert double(2) == 4\n"""\n',
+        "entry_point": "double",
+        "canonical_solution": "\ndef double(x):\n    return 2 * x\n",
+    }
+    task = one(tmp_path, "mbpp", row | INPUTS)
+    assert task.prompt == row["prompt"]
+    assert holds(task, task.reference)
+    assert not holds(task, "def double(x):\n    return x\n")
+
+
+def test_a_mark_at_the_beginning_and_brackets_without_end(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "marked.jsonl", [HUMANEVAL | CHECKED])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read(path, "humaneval")) == 1
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"line 1 of .* is not JSON"):
+        read(path, "humaneval")
+
+
 @pytest.mark.parametrize(
     ("form", "row", "said"),
     [
@@ -198,7 +221,16 @@ def test_a_function_of_mbpp(tmp_path: Path, tests: dict[str, object]) -> None:
         ("humaneval", HUMANEVAL | CHECKED | {"suffix": ""}, "eval infilling"),
         ("mbpp", MBPP | {"test_list": ["assert 1"]}, "call no function"),
         ("mbpp", MBPP | {"code": "def ("}, "does not parse"),
-        ("mbpp", MBPP | {"text": None}, "expected text and test_list"),
+        ("mbpp", MBPP | {"text": None}, "expected text or prompt, code or"),
+        ("mbpp", MBPP | {"test_list": []}, "has no tests; expected test_list"),
+        (
+            "mbpp",
+            MBPP | {"test_list": 5},
+            "the test_list 5; expected a list of asserts",
+        ),
+        ("mbpp", MBPP | {"test": 5}, "the test 5; expected text"),
+        ("mbpp", MBPP | INPUTS | {"atol": "abc"}, "the atol 'abc'; expected a number"),
+        ("mbpp", MBPP | {"base_input": 7}, "the base_input 7; expected a list"),
         ("humaneval", {"task_id": "x"}, "is not a task of humaneval"),
     ],
 )

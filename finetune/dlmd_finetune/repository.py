@@ -7,6 +7,7 @@ candidate confined.
 """
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -17,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from dlmd_finetune.evidence.answers import Answer, Answerer, canonical
-from dlmd_finetune.evidence.asking import Choices, from_model
+from dlmd_finetune.evidence.asking import Choices, check_drawing, from_model
 from dlmd_finetune.evidence.evaluate import cached
-from dlmd_finetune.evidence.ledger import Row, key_of, open_ledger
+from dlmd_finetune.evidence.ledger import Row, key_of, open_ledger, whole
 from dlmd_finetune.evidence.tasks import (
     CONSTANTS,
     Task,
@@ -95,6 +96,14 @@ class RepositoryConfig:
             raise ValueError(
                 f"--answers is {self.answers!r}; expected model or canonical"
             )
+        if self.seed < 0:
+            raise ValueError(f"--seed is {self.seed}; expected 0 or more")
+        check_drawing(self.mode, self.temperature)
+        if self.tasks is not None and not tasks_file(self.tasks).is_file():
+            raise ValueError(
+                f"there are no tasks at {self.tasks}; mine them with `dlmd tune REPO "
+                "--dry-run --out FOLDER` and give that folder"
+            )
         if not self.repo.is_dir():
             raise ValueError(f"{self.repo} is no folder; name a repository")
 
@@ -124,17 +133,22 @@ def measure(config: RepositoryConfig) -> dict[str, Any]:
         for task, key in keys.items():
             if key not in ledger.rows:
                 row = {"key": key, "task": task.task_id, "sample": 0}
+                row |= {"problem": file_of(task)}
                 row |= _answered(answerer, task, judged)
                 if row["kind"] == "infrastructure":
                     continue  # no score: the same command tries it again
                 ledger.add(row)
-            rows.append((task, ledger.rows[key]))
+            rows.append((task, whole(ledger.rows[key], ledger.path)))
     if not rows:
         raise ValueError("the sandbox could run none of the tests; see `dlmd doctor`")
     return summed(config, answerer, rows, len(asked)) | {
         "judged": "as it stands there" if mined is None else "by tests",
         "results": str(path),
     }
+
+
+def file_of(task: Task) -> str:
+    return task.task_id.partition(":")[0]
 
 
 def _answered(answerer: Answerer, task: Task, judged: Judge) -> Row:
@@ -201,7 +215,7 @@ def listed(repo: Path) -> list[str]:
     git = ["git", "-C", str(repo), "ls-files", "-z", "*.py"]
     done = subprocess.run(git, capture_output=True)
     if done.returncode == 0 and done.stdout:
-        return sorted(done.stdout.decode().strip("\0").split("\0"))
+        return sorted(os.fsdecode(done.stdout).strip("\0").split("\0"))
     found = (path.relative_to(repo) for path in repo.rglob("*.py"))
     return sorted(
         path.as_posix()
@@ -292,13 +306,13 @@ def summed(
     rows: Sequence[tuple[Task, Row]],
     asked: int,
 ) -> dict[str, Any]:
-    from dlmd_finetune.evidence.statistics import mean_interval
+    from dlmd_finetune.evidence.statistics import share_interval
 
-    files = [task.task_id.partition(":")[0] for task, _ in rows]
+    files = [file_of(task) for task, _ in rows]
     texts = [(task, counted(task, row["text"])) for task, row in rows]
 
     def over(values: Sequence[float]) -> dict[str, float]:
-        return asdict(mean_interval(values, files, seed=config.seed))
+        return asdict(share_interval(values, files, seed=config.seed))
 
     return {
         "answers": answerer.name,

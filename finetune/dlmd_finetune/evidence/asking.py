@@ -7,13 +7,15 @@ line reads the configuration next door. Must not run programs or know scores.
 
 import hashlib
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from dlmd import profiles
 from dlmd.store import shelf
+from dlmd.wire.messages import Mode
 
 from dlmd_finetune.evidence.answers import Answer, Answerer
 from dlmd_finetune.evidence.tasks import Task, counted, is_exact, parses, program
@@ -179,6 +181,17 @@ def exact_match_probe(
         "mean_characters": sum(len(text) for text in texts) / n,
         "mean_forwards": sum(answer.forwards for answer in answers) / n,
     }
+
+
+def check_drawing(mode: str, temperature: float, top_p: float | None = None) -> None:
+    """Before a model is loaded for it."""
+    modes = get_args(Mode)
+    if mode not in modes:
+        raise ValueError(f"--mode is {mode!r}; expected {', '.join(modes)}")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"--temperature is {temperature:g}; expected 0 or above")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"--top-p is {top_p:g}; expected above 0, at most 1")
 
 
 def model_folder(model: str) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from dlmd_finetune.evidence.ledger import read_ledger
+from dlmd_finetune.evidence.ledger import read_ledger, whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,23 +37,23 @@ def main(config: CompareConfig) -> int:
 
 def compare(config: CompareConfig) -> dict[str, Any]:
     """pass@1 of both on the tasks they share, and the second minus the first."""
-    from dlmd_finetune.evidence.statistics import mean_interval, paired_difference
+    from dlmd_finetune.evidence.statistics import paired_difference, share_interval
 
-    one, two = (scores(path) for path in config.results)
+    (one, problem_of), (two, _) = (scores(path) for path in config.results)
     shared = [task for task in one if task in two]
     if not shared:
         first, second = config.results
         raise ValueError(
             f"{first} and {second} have no task in common; name runs of the same data"
         )
-    problems = [task.rpartition("/")[0] or task for task in shared]
+    problems = [problem_of[task] for task in shared]
     before, after = ([known[task] for task in shared] for known in (one, two))
     return {
         "results": [str(path) for path in config.results],
         "tasks": len(shared),
         "left_out": len(one.keys() | two.keys()) - len(shared),
         "pass_at_1": [
-            asdict(mean_interval(each, problems, seed=config.seed))
+            asdict(share_interval(each, problems, seed=config.seed))
             for each in (before, after)
         ],
         "difference": asdict(
@@ -64,10 +64,13 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     }
 
 
-def scores(path: Path) -> dict[str, float]:
-    """The share of right samples of each task."""
+def scores(path: Path) -> tuple[dict[str, float], dict[str, str]]:
+    """The share of right samples of each task, and the problem that each was cut from."""
     found: dict[str, dict[int, bool]] = defaultdict(dict)
+    problems: dict[str, str] = {}
     for row in read_ledger(path).values():
+        whole(row, path)
+        problems[row["task"]] = row.get("problem") or problem_by_name(row["task"])
         known = found[row["task"]]
         if row.get("sample", 0) in known:
             raise ValueError(
@@ -75,7 +78,12 @@ def scores(path: Path) -> dict[str, float]:
                 "own with --out"
             )
         known[row.get("sample", 0)] = row["kind"] == "passed"
-    return {task: mean(each.values()) for task, each in found.items()}
+    return {task: mean(each.values()) for task, each in found.items()}, problems
+
+
+def problem_by_name(task: str) -> str:
+    """For results from before they named it: "…Infilling/HumanEval/7/L3" and "…/L4"."""
+    return task.rpartition("/")[0] if "Infilling/" in task else task
 
 
 def text(figures: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ import platformdirs
 from dlmd_finetune import sandbox
 from dlmd_finetune.evidence import answers
 from dlmd_finetune.evidence.answers import Answerer
-from dlmd_finetune.evidence.asking import Choices, from_model
+from dlmd_finetune.evidence.asking import Choices, check_drawing, from_model
 from dlmd_finetune.evidence.formats import read_tasks
 from dlmd_finetune.evidence.grade import Bench, grade, result_key
 from dlmd_finetune.evidence.ledger import Ledger, Row, key_of, open_ledger
@@ -29,6 +29,8 @@ from dlmd_finetune.evidence.tasks import CONSTANTS, Task, sample
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+LONGEST_S = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +112,23 @@ class EvalConfig:
     workers: int = field(default=2, metadata={"help": "Programs run at a time."})
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise ValueError(f"--workers is {self.workers}; expected 1 or more")
-        if self.samples < 1:
-            raise ValueError(f"--samples is {self.samples}; expected 1 or more")
+        for name, least in (
+            ("workers", 1),
+            ("samples", 1),
+            ("seed", 0),
+            ("memory_mb", 64),
+        ):
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} is {getattr(self, name)}; expected "
+                    f"{least} or more"
+                )
+        if not 0 < self.timeout_s <= LONGEST_S:
+            raise ValueError(
+                f"--timeout-s is {self.timeout_s:g}; expected seconds above 0, at most "
+                f"{LONGEST_S}"
+            )
+        check_drawing(self.mode, self.temperature, self.top_p)
         if self.samples > 1 and self.answers == "model" and not self.temperature:
             raise ValueError(
                 f"--samples is {self.samples} at --temperature 0, where all are alike; "
@@ -171,7 +186,8 @@ def run(config: EvalConfig, form: str, answerer: Answerer | None = None) -> Foun
     tasks = asked(config, form)
     bench = _bench(config)
     answerer = answerer or _answerer(config)
-    own = key_of(answerer.identity) + ("-renamed" if config.renamed else "")
+    about = (answerer.identity, form, config.data.name, bench.identity)
+    own = key_of(*about) + ("-renamed" if config.renamed else "")
     path = config.out or cached(f"{answerer.name}-{own}.jsonl")
     with open_ledger(path, wait=False) as ledger:
         _announce(tasks, answerer, bench, ledger, config.samples)
@@ -219,7 +235,8 @@ def evaluate(
 def _constants(tasks: list[Task], bench: Bench) -> dict[str, list[Row]]:
     """Run once for each task and kept, whoever is measured beside them."""
     found = {}
-    with open_ledger(cached("constants.jsonl"), wait=True) as ledger:
+    path = cached("constants.jsonl")
+    with open_ledger(path, wait=True, instead=f"see to {path.parent}") as ledger:
         for name in CONSTANTS:
             rows = grade(tasks, answers.constant(name), bench, ledger)
             found[name] = list(_watched(rows, len(tasks), name))

@@ -23,8 +23,19 @@ KINDS = {"SingleLine": "line", "MultiLine": "lines", "RandomSpan": "span"}
 FORMS = {
     "infilling": ("task_id", "entry_point", "prompt", "suffix", "canonical_solution", "test"),
     "humaneval": ("task_id", "entry_point", "prompt", "canonical_solution"),
-    "mbpp": ("task_id", "code"),
+    "mbpp": ("task_id",),
 }  # fmt: skip
+OPTIONAL: tuple[tuple[str, type[Any], str], ...] = (
+    ("test", str, "text"),
+    ("entry_point", str, "text"),
+    ("code", str, "text"),
+    ("canonical_solution", str, "text"),
+    ("test_setup_code", str, "text"),
+    ("test_list", list, "a list of asserts"),
+    ("test_imports", list, "a list of imports"),
+    ("base_input", list, "a list of arguments"),
+    ("plus_input", list, "a list of arguments"),
+)
 INPUTS = """\
 import copy, json, math
 def _same(one, other, atol):
@@ -64,7 +75,8 @@ def read_tasks(path: Path, form: str) -> list[Task]:
 def _rows(path: Path) -> Iterator[tuple[int, str]]:
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rt", encoding="utf-8") if packed else path.open() as file:
+    read = gzip.open if packed else open
+    with read(path, "rt", encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 yield number, line
@@ -75,7 +87,7 @@ def _task(form: str, line: str, where: str) -> Task:
     try:
         row = json.loads(line)
         missing = [name for name in wanted if name not in row]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{where} is not JSON; expected one object per line"
         ) from error
@@ -86,6 +98,11 @@ def _task(form: str, line: str, where: str) -> Task:
         )
     if not all(isinstance(row[name], str) for name in wanted if name != "task_id"):
         raise ValueError(f"{where} has a field that is not text; all fields are text")
+    for name, kind, expected in OPTIONAL:
+        if not isinstance(row.get(name) or kind(), kind):
+            raise ValueError(
+                f"{where} has the {name} {row[name]!r}; expected {expected}"
+            )
     return READERS[form](row | {"task_id": str(row["task_id"])}, where)
 
 
@@ -133,22 +150,32 @@ def _humaneval(row: Row, where: str) -> Task:
 
 def _mbpp(row: Row, where: str) -> Task:
     told = row.get("prompt") or row.get("text")
-    tests = [row.get("test_setup_code") or "", *row.get("test_imports", ())]
-    tests += row.get("test_list", ())
-    if not isinstance(told, str) or not all(isinstance(each, str) for each in tests):
-        raise ValueError(f"{where} is not a task of mbpp; expected text and test_list")
+    code = row.get("code") or row.get("canonical_solution") or ""
+    asserts = row.get("test_list") or []
+    tests = [row.get("test_setup_code") or "", *(row.get("test_imports") or ())]
+    tests += asserts
+    if not (isinstance(told, str) and code and all(isinstance(t, str) for t in tests)):
+        raise ValueError(
+            f"{where} is not a task of mbpp; expected text or prompt, code or "
+            "canonical_solution, and tests"
+        )
+    if not (row.get("test") or asserts or "base_input" in row):
+        raise ValueError(
+            f"{where} has no tests; expected test_list, test or base_input"
+        )
     checks = row.get("test") or "\n".join(tests)
-    name = row.get("entry_point") or _asked_for(row["code"], checks, where)
+    name = row.get("entry_point") or _asked_for(code, checks, where)
     if "base_input" in row:
-        checks = _compared({**row, "entry_point": name}, row["code"], where)
+        checks = _compared({**row, "entry_point": name}, code, where)
+    plus = told.lstrip().startswith('"""')  # a description and an example already
     example = next((test for test in tests if test.startswith("assert")), "")
     return Task(
         task_id=row["task_id"],
         kind="module",
         entry_point=name,
-        prompt=f'"""\n{told.strip()}\n{example}\n"""\n',
+        prompt=told if plus else f'"""\n{told.strip()}\n{example}\n"""\n',
         suffix="",
-        canonical_solution=row["code"].replace("\r\n", "\n"),
+        canonical_solution=code.replace("\r\n", "\n"),
         checks=f"{checks}\n",
     )
 
@@ -158,16 +185,22 @@ def _checked(row: Row) -> str:
 
 
 def _compared(row: Row, solution: str, where: str) -> str:
-    inputs = [*row.get("base_input", ()), *row.get("plus_input", ())]
+    inputs = [*(row.get("base_input") or ()), *(row.get("plus_input") or ())]
     if not inputs:
         raise ValueError(
             f"{where} has neither test nor inputs; expected one of the two"
         )
+    try:
+        atol = float(row.get("atol") or 0)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"{where} has the atol {row['atol']!r}; expected a number"
+        ) from None
     return INPUTS.format(
         solution=solution,
         inputs=json.dumps(inputs),
         name=row["entry_point"],
-        atol=float(row.get("atol") or 0),
+        atol=atol,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dlmd_finetune.evidence.answers import Answerer
-from dlmd_finetune.evidence.ledger import Ledger, Row, key_of
+from dlmd_finetune.evidence.ledger import Ledger, Row, key_of, whole
 from dlmd_finetune.evidence.tasks import Task, counted
 from dlmd_finetune.sandbox import Outcome, Room
 
@@ -64,7 +64,9 @@ def grade(
     missing: list[tuple[Task, dict[int, str]]] = []
     for task in tasks:
         keys = {n: result_key(task, answerer, bench, n) for n in range(samples)}
-        yield from (ledger.rows[key] for key in keys.values() if key in ledger.rows)
+        for key in keys.values():
+            if key in ledger.rows:
+                yield whole(ledger.rows[key], ledger.path)
         unknown = {n: key for n, key in keys.items() if key not in ledger.rows}
         if unknown:
             missing.append((task, unknown))
@@ -81,7 +83,7 @@ def grade(
                 if alike not in begun:
                     begun[alike] = pool.submit(bench.run, *alike)
                 about = {"key": key, "task": task.task_id, "sample": n}
-                row = about | asdict(answer)
+                row = about | {"problem": task.problem} | asdict(answer)
                 pending.setdefault(begun[alike], []).append(row)
                 yield from _settle(pending, ledger, leave=2 * bench.workers)
         yield from _settle(pending, ledger, leave=0)

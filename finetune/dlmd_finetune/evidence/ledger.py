@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from typing import Any, BinaryIO
 
 HEADER = b'{"dlmd": "evaluation results", "version": 1}\n'
 PATIENCE_S = 1.0
+OUT = "name another file with --out"
+TEXTS = ("task", "kind", "text")
 Row = dict[str, Any]
 
 
@@ -39,19 +42,22 @@ class Ledger:
 
 
 @contextmanager
-def open_ledger(path: Path, *, wait: bool) -> Iterator[Ledger]:
-    """Locked for its lifetime; `wait` for another run, or refuse."""
+def open_ledger(path: Path, *, wait: bool, instead: str = OUT) -> Iterator[Ledger]:
+    """Locked for its lifetime; `wait` for another run, or refuse. `instead` is what to do
+    where it cannot be used."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no plain file to keep results in; {instead}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b", buffering=0)
     except OSError as error:
         raise ValueError(
-            f"cannot write results to {path}: {error.strerror}; name a file with --out"
+            f"cannot write results to {path}: {error.strerror}; {instead}"
         ) from error
     with file:
         _lock(file, path, wait)
         file.seek(0)
-        rows = _recover(file, path)
+        rows = _recover(file, path, instead)
         yield Ledger(path=path, rows=rows, file=file)
 
 
@@ -68,7 +74,18 @@ def read_ledger(path: Path) -> dict[str, Row]:
             f"{path} is not a file of evaluation results; `dlmd eval` says where it "
             "keeps them"
         )
-    return _rows(content, path)
+    return _rows(content, path, OUT)
+
+
+def whole(row: Row, path: Path) -> Row:
+    """A row that says what became of an answer, or ValueError."""
+    wrong = [name for name in TEXTS if not isinstance(row.get(name), str)]
+    if wrong:
+        raise ValueError(
+            f"the result {row['key']!r} in {path} has no {wrong[0]}; delete that line, "
+            f"or {OUT}"
+        )
+    return row
 
 
 def _lock(file: BinaryIO, path: Path, wait: bool) -> None:
@@ -77,43 +94,45 @@ def _lock(file: BinaryIO, path: Path, wait: bool) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() > deadline:
-                raise ValueError(
-                    f"another evaluation is writing to {path}; "
-                    "wait for it, or name another file with --out"
-                ) from error
+                told = f"another evaluation is writing to {path}"
+                if not wait:
+                    raise ValueError(f"{told}; wait for it, or {OUT}") from error
+                print(f"{told}; waiting for it", file=sys.stderr)
+                return fcntl.flock(file, fcntl.LOCK_EX)
         time.sleep(0.05)
 
 
-def _recover(file: BinaryIO, path: Path) -> dict[str, Row]:
-    content = file.read()
-    if not content.startswith(HEADER):
-        if not HEADER.startswith(content):
-            raise ValueError(
-                f"{path} is not a file of evaluation results; "
-                "name another file with --out"
-            )
+def _recover(file: BinaryIO, path: Path, instead: str) -> dict[str, Row]:
+    content = file.read(len(HEADER))
+    if content != HEADER:
+        cut_off = content.startswith(HEADER[:8]) and HEADER.startswith(content)
+        if content and not cut_off:
+            raise ValueError(f"{path} is not a file of evaluation results; {instead}")
         os.ftruncate(file.fileno(), 0)
         file.write(HEADER)
         return {}
+    content += file.read()
     os.ftruncate(file.fileno(), content.rfind(b"\n") + 1)
-    return _rows(content, path)
+    return _rows(content, path, instead)
 
 
-def _rows(content: bytes, path: Path) -> dict[str, Row]:
+def _rows(content: bytes, path: Path, instead: str) -> dict[str, Row]:
     """Of its whole lines; one cut off by a kill, or still being written, is none."""
     lines = content[len(HEADER) : content.rfind(b"\n") + 1].splitlines()
-    return dict(_row(line, number, path) for number, line in enumerate(lines, 2))
+    return dict(
+        _row(line, f"line {number} of {path}", instead)
+        for number, line in enumerate(lines, 2)
+    )
 
 
-def _row(line: bytes, number: int, path: Path) -> tuple[str, Row]:
+def _row(line: bytes, where: str, instead: str) -> tuple[str, Row]:
     try:
         row = json.loads(line)
-        return row["key"], row
-    except (ValueError, KeyError, TypeError) as error:
+        return str(row["key"]), row
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
-            f"line {number} of {path} is not a result; "
-            "delete that line, or name another file with --out"
+            f"{where} is not a result; delete that line, or {instead}"
         ) from error

@@ -61,6 +61,15 @@ def rate_interval(
     return Interval(value=0.0, low=0.0, high=1 - reach)
 
 
+def share_interval(
+    values: Sequence[float], clusters: Sequence[Hashable], *, seed: int
+) -> Interval:
+    """The mean of shares of right answers; a rate where every share is none or all."""
+    if set(values) <= {0.0, 1.0}:
+        return rate_interval([value == 1 for value in values], clusters, seed=seed)
+    return mean_interval(values, clusters, seed=seed)
+
+
 def paired_difference(
     ours: Sequence[float],
     theirs: Sequence[float],

@@ -105,14 +105,10 @@ def _passed(tasks: Sequence[Task], known: Verdicts, k: int) -> list[float]:
 def _rate(
     tasks: Sequence[Task], known: Verdicts, k: int, seed: int
 ) -> dict[str, float]:
-    from dlmd_finetune.evidence.statistics import mean_interval, rate_interval
+    from dlmd_finetune.evidence.statistics import share_interval
 
-    values = _passed(tasks, known, k)
     problems = [task.problem for task in tasks]
-    if set(values) <= {0.0, 1.0}:
-        hits = [value == 1 for value in values]
-        return asdict(rate_interval(hits, problems, seed=seed))
-    return asdict(mean_interval(values, problems, seed=seed))
+    return asdict(share_interval(_passed(tasks, known, k), problems, seed=seed))
 
 
 def _first_detail(rows: Sequence[Row]) -> str:

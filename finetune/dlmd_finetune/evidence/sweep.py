@@ -50,6 +50,14 @@ class OrderConfig(EvalConfig):
         default=None, metadata={"help": "A folder for SVG pictures."}
     )
 
+    def __post_init__(self) -> None:
+        EvalConfig.__post_init__(self)
+        if self.answers != "model":
+            raise ValueError(
+                f"--answers is {self.answers!r}, which commits no tokens; only a model has "
+                "an order, so leave --answers out"
+            )
+
     @property
     def heats(self) -> list[float]:
         try:
@@ -71,6 +79,8 @@ def main(config: OrderConfig) -> int:
 
 
 def sweep(config: OrderConfig) -> dict[str, Any]:
+    if config.pictures is not None:
+        make(config.pictures)
     found = {heat: run(_at(config, heat), "infilling") for heat in config.heats}
     figures = {
         heat: analysed(each.tasks, each.rows, config.ks, config.seed)
@@ -86,6 +96,17 @@ def sweep(config: OrderConfig) -> dict[str, Any]:
     }
 
 
+def make(folder: Path) -> None:
+    """Before hours of answers that could not be drawn."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"cannot write pictures to {folder}: {error.strerror}; name another folder "
+            "with --pictures"
+        ) from error
+
+
 def _at(config: OrderConfig, heat: float) -> EvalConfig:
     """The same run as by `dlmd eval infilling --temperature`."""
     shared = {each.name: getattr(config, each.name) for each in fields(EvalConfig)}
@@ -97,7 +118,11 @@ def analysed(
 ) -> Rates:
     """Figures of one temperature; intervals by bootstrap over problems."""
     from dlmd_finetune.evidence.order import arness, diversity
-    from dlmd_finetune.evidence.statistics import mean_interval, pass_at_k
+    from dlmd_finetune.evidence.statistics import (
+        mean_interval,
+        pass_at_k,
+        share_interval,
+    )
 
     known = {task.task_id: task for task in tasks}
     # Not in the order in which programs happened to end: bootstrap draws by position.
@@ -124,12 +149,15 @@ def analysed(
             for task, of in of_task.items()
         ]),
         **{
-            f"pass@{k}": mean_of([pass_at_k(len(p), sum(p), k) for p in passed.values()])
+            f"pass@{k}": share_interval(
+                [pass_at_k(len(p), sum(p), k) for p in passed.values()], problems, seed=seed
+            )
             for k in ks
         },
-        "calibration error": calibration_error(bins),
+        "calibration error": calibration_error(bins) if bins else None,
         "reliability": [asdict(each) for each in bins],
-        "tokens a forward": sum(r["tokens"] for r in rows) / sum(r["forwards"] for r in rows),
+        "tokens a forward": sum(r["tokens"] for r in rows)
+        / max(1, sum(r["forwards"] for r in rows)),
     }  # fmt: skip
 
 
@@ -179,7 +207,6 @@ def _draw(
             for name in names
         }
 
-    folder.mkdir(parents=True, exist_ok=True)
     passes = [name for name in next(iter(figures.values())) if name.startswith("pass@")]
     pictures = {
         "arness": curves("AR-ness", "temperature", lines("local@1", "local@2", "global@1", "global@2")),
