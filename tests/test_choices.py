@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 from dlmd_finetune.choices import TuneConfig, state_of
+from dlmd_finetune.tune import plan_of
+
+from tests.fakes.toy_tasks import toy_repository
 
 
 @pytest.mark.parametrize(
@@ -58,3 +61,13 @@ def test_weights_in_parts_are_never_in_eight_bits_and_make_no_other_run(
         TuneConfig(repo=tmp_path, shard=True, base_bits=8)
     alone, shared = (TuneConfig(repo=tmp_path, shard=shard) for shard in (False, True))
     assert alone.run_folder == shared.run_folder
+
+
+def test_no_pass_of_a_dev_task_reaches_the_control(tmp_path: Path) -> None:
+    task = toy_repository(tmp_path / "repo", 1)[0]
+    real, control = (
+        plan_of(TuneConfig(repo=Path("repo"), shuffle_rewards=dealt), (task,), (task,))
+        for dealt in (False, True)
+    )
+    assert real.dev == (task,) and control.dev == ()
+    assert control.shuffle and not real.shuffle

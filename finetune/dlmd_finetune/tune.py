@@ -317,7 +317,8 @@ def plan_of(
     form = "k3" if config.estimator == "released" else "k2"
     return Plan(
         train=train,
-        dev=dev,
+        # What passes there chooses the adapter: the control must not hear of it.
+        dev=() if config.shuffle_rewards else dev,
         steps=config.steps,
         tasks=config.tasks,
         group=config.group,

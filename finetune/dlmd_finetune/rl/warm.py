@@ -26,6 +26,7 @@ from dlmd_finetune.vocabulary import open_vocabulary
 
 LENGTH, ROWS = 256, 4
 PASSES = 2.0  # over the train side
+TIMES = 3.0  # the rate of reinforcement, whose steps are noisier
 FEWEST, MOST = 8, 400  # steps
 CHARACTERS = 3.0  # of a token, roughly
 
@@ -84,7 +85,7 @@ def warm_up(
     length = min(LENGTH, policy.writer.context)
     source = maker(policy, texts)
     parameters = adapting.learning(policy.trained)
-    rate = rate or policy.optimiser.param_groups[0]["lr"]
+    rate = rate or TIMES * policy.optimiser.param_groups[0]["lr"]
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
     total = steps_for(texts, length)
     for step in range(total):
