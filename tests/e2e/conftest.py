@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tests.e2e.room import Room
 from tests.e2e.vscode_desk import Desk
 
 collect_ignore_glob = [] if os.environ.get("NVIM") else ["test_nvim_*.py"]
+FELL = pytest.StashKey[bool]()
 FOR_VSCODE = ("NODE", "CODE_SERVER", "VSIX", "CHROMIUM")
 
 
@@ -41,6 +42,23 @@ def desk() -> Iterator[Desk]:
         pytest.skip(f"no {missing[0]} was named, so VS Code cannot be driven")
     with contextmanager(_room)() as room, Desk(room) as desk:
         yield desk
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[FELL] = item.stash.get(FELL, False) or report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _window_of_its_own(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test left open when it fell must not make the next ones fall."""
+    yield
+    if request.node.stash.get(FELL, False) and "desk" in request.fixturenames:
+        request.getfixturevalue("desk").new_window()
 
 
 def _room() -> Iterator[Room]:

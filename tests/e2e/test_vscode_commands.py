@@ -59,7 +59,7 @@ def test_a_whole_function_is_drawn_while_it_settles(slow: Desk) -> None:
 
 def test_stopping_early_keeps_what_has_settled(slow: Desk) -> None:
     window = slow.window
-    slow.serve(TABLE, delay_ms=400)
+    slow.serve(TABLE, delay_ms=700)
     path = slow.edit("early.py", STEPS + b"pass" + REST, 3)
     window.press("Alt+Shift+Backslash")
     two = "start|step"  # lines without a mask between them

@@ -213,12 +213,20 @@ class Window:
 
     def command(self, title: str) -> None:
         """From the palette, as a person would."""
-        self.press("F1")
         field = self.page.locator(".quick-input-widget input[type=text]").first
-        field.wait_for(state="visible")
-        field.fill(f">{title}")
-        row = self.page.locator(".quick-input-list .monaco-list-row", has_text=title)
-        row.first.wait_for()
+        rows = self.page.locator(".quick-input-list .monaco-list-row")
+        row = rows.filter(has_text=title).first
+
+        def offered() -> bool:
+            # A list that is still closing may take the key, or the text, with it.
+            self.press("F1")
+            with contextlib.suppress(PlaywrightTimeout):
+                field.fill(f">{title}", timeout=3000)
+                row.wait_for(timeout=3000)
+                return True
+            return False
+
+        until(offered, f"the command {title}", self)
         self.press("Enter")
 
     def preferences(self, whose: str, settings: Mapping[str, object]) -> None:
@@ -267,10 +275,10 @@ class Window:
         until(lambda: self.ghost() == text, f"ghost text {text!r}", self)
 
     def drawing(self) -> str:
-        """What a live canvas shows: the pieces that lie over the text."""
+        """What a live canvas shows: the pieces that lie over the text, blank covers aside."""
         script = """() => [...document.querySelectorAll('.view-line span')]
           .map((e) => getComputedStyle(e, '::before'))
-          .filter((s) => s.position === 'absolute' && s.content.startsWith('"'))
+          .filter((s) => s.position === 'absolute' && /^"./.test(s.content) && s.content.replaceAll('\u00a0', ' ').trim() !== '" "')
           .sort((a, b) => parseFloat(a.top) - parseFloat(b.top) || parseFloat(a.left) - parseFloat(b.left))
           .map((s) => s.content.slice(1, -1).replaceAll('\u00a0', ' ')).join('|').trim()"""
         return str(self.page.evaluate(script)).strip("| ")

@@ -29,17 +29,27 @@ class Desk:
 
     def __enter__(self) -> "Desk":
         self.serve({})
-        first = self.file("first.txt", b"")
         self.workbench.__enter__()
-        self.window = Window(self.workbench, self.project, first)
-        self.window.__enter__()
-        self.window.until_dlmd("dlmd")
+        self._open_window()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.window.__exit__()
         self.workbench.__exit__()
         self.end_daemon()
+
+    def _open_window(self) -> None:
+        first = self.file("first.txt", b"")
+        self.window = Window(self.workbench, self.project, first)
+        self.window.__enter__()
+        self.window.until_dlmd("dlmd")
+
+    def new_window(self) -> None:
+        """With the settings and the daemon that the first one began with."""
+        self.window.__exit__()
+        self.workbench.settings({})
+        self.serve({})
+        self._open_window()
 
     def file(self, name: str, content: bytes) -> Path:
         return self.room.file(name, content)
