@@ -52,6 +52,7 @@ def test_everything_that_can_go_wrong_at_once(tmp_path: Path) -> None:
     }
     repo = repository(tmp_path / "repo", files)
     (repo / "latin.py").write_bytes(b"name = '\xe9'\n")
+    Path(os.fsdecode(bytes(repo) + b"/caf\xe9.py")).write_text("x = 1\n")
     (repo / "calc.py").write_bytes((repo / "calc.py").read_bytes() + b"# dirty\r\n")
     repository(repo / "vendored", {"other.py": CALC})
     found = mined(repo)
@@ -76,9 +77,10 @@ def test_everything_that_can_go_wrong_at_once(tmp_path: Path) -> None:
     told = " ".join(found.notes)
     for sentence in (
         "uncommitted changes; they are taken as they are",
-        "1 notebooks are left out: pytest does not test what is in them.",
+        "Notebooks are left out (1): pytest does not test what is in them.",
         "odd.py does not parse",
         "latin.py is not UTF-8; left out.",
+        r"'caf\udce9.py' is a name that is not UTF-8; left out.",
         "vendored is a repository of its own; left out.",
     ):
         assert sentence in told, told

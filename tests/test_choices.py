@@ -1,5 +1,6 @@
 """What `dlmd tune` may be told, and that a run is known by what was chosen."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,16 @@ from tests.fakes.toy_tasks import toy_repository
         ),
         ({"group": 1}, "--group is 1; expected at least 2"),
         ({"budget": 0.0}, r"--budget is 0\.0; expected at least 0\.1"),
-        ({"kl": -1.0}, r"--kl is -1\.0; expected 0 or more"),
+        ({"kl": -1.0}, r"--kl is -1\.0; expected at least 0"),
+        ({"stay": math.nan}, "--stay is nan; expected at least 0"),
+        ({"budget": math.nan}, "--budget is nan"),
+        ({"budget": math.inf}, "--budget is inf"),
+        ({"functions": 0}, "--functions is 0; expected at least 1"),
+        ({"context": 1}, "--context is 1; expected at least 32"),
+        ({"learning_rate": -1.0}, r"--learning-rate is -1\.0; expected more than 0"),
+        ({"learning_rate": math.nan}, "--learning-rate is nan"),
+        ({"activate": True, "rollback": True}, "--activate and --rollback do not go"),
+        ({"dry_run": True, "activate": True}, "--dry-run and --activate do not go"),
         ({"estimator": "best"}, "--estimator is 'best'; expected coupled"),
     ],
 )

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from dlmd_finetune.tasks import task as tasks
-from dlmd_finetune.tasks.mine import MineConfig, folder_of, mine
+from dlmd_finetune.tasks.folder import folder_of
+from dlmd_finetune.tasks.mine import MineConfig, mine
 from dlmd_finetune.tasks.task import Mined
 
 from tests.fakes.repositories import CALC, bytes_of, git, repository
@@ -154,7 +155,7 @@ def test_what_cannot_be_mined_is_one_sentence(tmp_path: Path) -> None:
         ({"trust": False}, "nobody has said that they may be; say so with --trust"),
         ({"python": "/no/python"}, "--python /no/python: there is no such interpreter"),
         ({"files": {"x.txt": ""}}, "holds no Python functions outside of its tests"),
-        ({"files": {"n.ipynb": "{}"}}, "1 notebooks are left out"),
+        ({"files": {"n.ipynb": "{}"}}, "Notebooks are left out (1)"),
         ({"files": {"b.py": "def f(:"}}, "b.py does not parse"),
         ({"out": "inside"}, "lies in the repository, which is never written to"),
         ({"sandbox": "none"}, "there is no sandbox named 'none'"),

@@ -59,7 +59,7 @@ def test_what_is_set_aside_is_named(tmp_path: Path) -> None:
     for sentence in (
         "broken.py does not parse: invalid syntax",
         "old.py is not UTF-8; left out.",
-        "2 notebooks are left out: pytest does not test what is in them.",
+        "Notebooks are left out (2): pytest does not test what is in them.",
         "vendor/other is a repository of its own; left out.",
     ):
         assert sentence in told

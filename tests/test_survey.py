@@ -159,7 +159,11 @@ def test_a_unittest_suite_is_run_by_pytest(tmp_path: Path) -> None:
         ),
         (
             {"conftest.py": "raise RuntimeError('not here')\n", "test_a.py": ""},
-            r"pytest did not start in .*RuntimeError: not here.*; run it there by hand",
+            r"pytest did not get to its tests in .*RuntimeError: not here.*; run it there by hand",
+        ),
+        (
+            {"json.py": "", "test_a.py": "def test_a(): pass\n"},
+            "pytest did not start: .*; json.py in the repository's root hides what",
         ),
     ],
 )

@@ -5,12 +5,13 @@ Each field is a flag. Loads nothing heavy; must not know how anything is done.
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlmd_finetune.tasks.mine import folder_of
+from dlmd_finetune.tasks.folder import folder_of
 from dlmd_finetune.tasks.task import LEVELS
 
 ESTIMATORS = ("coupled", "indep", "released")
@@ -144,28 +145,39 @@ class TuneConfig:
             raise ValueError(
                 f"--level is {self.level!r}; expected {', '.join(LEVELS)} or auto"
             )
-        least = {"budget": 0.1, "steps": 1, "tasks": 1, "group": 2, "samples": 1}
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise ValueError(
-                    f"--{name} is {getattr(self, name)}; expected at least {bound}"
-                )
+        self._refuse_numbers()
+        self._refuse_pairs()
         if self.estimator not in ESTIMATORS:
             raise ValueError(
                 f"--estimator is {self.estimator!r}; expected {', '.join(ESTIMATORS)}"
             )
+        if self.base_bits not in (None, 8, 16):
+            raise ValueError(f"--base-bits is {self.base_bits}; expected 8 or 16")
+
+    def _refuse_numbers(self) -> None:
+        least: dict[str, float] = {"budget": 0.1, "steps": 1, "tasks": 1, "group": 2}
+        least |= {"samples": 1, "functions": 1, "kl": 0, "stay": 0, "context": 32}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= bound):
+                raise ValueError(f"--{name} is {value}; expected at least {bound}")
+        rate = self.learning_rate
+        if rate is not None and not 0 < rate <= 1:
+            raise ValueError(
+                f"--learning-rate is {rate}; expected more than 0 and at most 1"
+            )
+
+    def _refuse_pairs(self) -> None:
+        """What cannot both be meant."""
         if self.shard and self.base_bits == 8:
             raise ValueError(
                 "--shard and --base-bits 8 do not go together: eight bits are kept whole; "
                 "leave one of them out"
             )
-        if self.base_bits not in (None, 8, 16):
-            raise ValueError(f"--base-bits is {self.base_bits}; expected 8 or 16")
-        for name in ("kl", "stay"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"--{name} is {getattr(self, name)}; expected 0 or more"
-                )
+        asked = [n for n in ("dry_run", "activate", "rollback") if getattr(self, n)]
+        if len(asked) > 1:
+            one, other = (f"--{name.replace('_', '-')}" for name in asked[:2])
+            raise ValueError(f"{one} and {other} do not go together; name one of them")
 
     @property
     def folder(self) -> Path:
@@ -213,6 +225,8 @@ def state_of(config: TuneConfig) -> str:
             if name.endswith((".py", ".toml", ".cfg", ".ini")):
                 about = os.stat(os.path.join(place, name))
                 digest.update(
-                    f"{place}/{name} {about.st_size} {about.st_mtime_ns}".encode()
+                    f"{place}/{name} {about.st_size} {about.st_mtime_ns}".encode(
+                        errors="surrogateescape"
+                    )
                 )
     return digest.hexdigest()

@@ -49,6 +49,8 @@ def tune(config: TuneConfig) -> int:
     ends = time.monotonic() + 60 * config.budget
     ranks.join()
     try:
+        if not config.dry_run:
+            refuse_what_is_not_here(config)
         mined = ranks.led(lambda: mine_or_load(config))
         if ranks.rank() == 0:
             draw(mined, Console())
@@ -58,6 +60,19 @@ def tune(config: TuneConfig) -> int:
         return learn(config, mined, ends)
     finally:
         ranks.leave()
+
+
+def refuse_what_is_not_here(config: TuneConfig) -> None:
+    """Before minutes are spent on mining."""
+    from dlmd.model import cuda
+
+    from dlmd_finetune.evidence.asking import model_folder
+    from dlmd_finetune.rl import ranks
+
+    model_folder(config.model)
+    cuda.choose(config.device)
+    if config.shard:
+        ranks.refuse_one_alone()
 
 
 def switched(config: TuneConfig) -> int:

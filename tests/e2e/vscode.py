@@ -278,7 +278,7 @@ class Window:
         """What a live canvas shows: the pieces that lie over the text, blank covers aside."""
         script = """() => [...document.querySelectorAll('.view-line span')]
           .map((e) => getComputedStyle(e, '::before'))
-          .filter((s) => s.position === 'absolute' && /^"./.test(s.content) && s.content.replaceAll('\u00a0', ' ').trim() !== '" "')
+          .filter((s) => s.position === 'absolute' && s.content.startsWith('"') && s.content !== '"\u00a0"')
           .sort((a, b) => parseFloat(a.top) - parseFloat(b.top) || parseFloat(a.left) - parseFloat(b.left))
           .map((s) => s.content.slice(1, -1).replaceAll('\u00a0', ' ')).join('|').trim()"""
         return str(self.page.evaluate(script)).strip("| ")

@@ -44,7 +44,7 @@ def bytes_of(folder: Path) -> str:
     told = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         facts = path.lstat()
-        told.update(f"{path.relative_to(folder)} {facts.st_mode} ".encode())
+        told.update(os.fsencode(path.relative_to(folder)) + b" %d " % facts.st_mode)
         if path.is_symlink():
             told.update(os.readlink(path).encode())
         elif path.is_file():

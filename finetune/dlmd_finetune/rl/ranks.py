@@ -45,6 +45,14 @@ def count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def refuse_one_alone() -> None:
+    if count() == 1:
+        raise ValueError(
+            "--shard splits the weights among processes, and this is one alone; start "
+            "several with `torchrun --nproc-per-node 2 -m dlmd tune REPO --shard`"
+        )
+
+
 def mine(things: Sequence[Thing]) -> list[Thing]:
     """This process's share."""
     return list(things[rank() :: count()])

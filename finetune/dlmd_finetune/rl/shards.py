@@ -20,11 +20,7 @@ from dlmd_finetune.rl import ranks
 
 def split(model: Dream) -> None:
     """Each layer by itself, and what is left. ValueError: there is nobody to share with."""
-    if ranks.count() == 1:
-        raise ValueError(
-            "--shard splits the weights among processes, and this is one alone; start "
-            "several with `torchrun --nproc-per-node 2 -m dlmd tune REPO --shard`"
-        )
+    ranks.refuse_one_alone()
     device = model.lm_head.weight.device.type
     mesh = init_device_mesh(device, (ranks.count(),))
     own: Any = set(adapting.learning(model))

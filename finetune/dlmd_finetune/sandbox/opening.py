@@ -100,7 +100,13 @@ def command(test_command: str | None) -> tuple[str, ...]:
             f"--test-command {test_command!r} does not say where its JUnit XML goes; put "
             "{junit} where the path belongs, as in: tox -- --junitxml={junit}"
         )
-    return tuple(shlex.split(test_command or ""))
+    try:
+        return tuple(shlex.split(test_command or ""))
+    except ValueError as error:
+        raise ValueError(
+            f"--test-command {test_command!r} cannot be split into words: "
+            f"{str(error).casefold()}; put quotes in pairs"
+        ) from error
 
 
 def agreed(tree: Path, shipment: Shipment | None) -> Shipment:

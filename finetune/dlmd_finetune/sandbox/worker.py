@@ -202,10 +202,13 @@ def attend(child: int, report: int, deadline: float) -> tuple[bytes, str]:
 def clear(spec: Spec, child: int) -> None:
     """Nothing that a candidate started or wrote meets the next one."""
     if spec["namespace"]:
-        os.kill(-1, signal.SIGKILL)  # all in our own process namespace but us
-        with suppress(ChildProcessError):
+        with suppress(ProcessLookupError):  # nobody is left
             while True:
-                os.waitpid(-1, 0)
+                os.kill(-1, signal.SIGKILL)  # all in our own process namespace but us
+                with suppress(ChildProcessError):
+                    while True:
+                        os.waitpid(-1, 0)
+                time.sleep(0)  # orphans are buried by the namespace's first process
         forget_shared()
     else:
         warden.sweep(child)

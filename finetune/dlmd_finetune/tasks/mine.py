@@ -3,21 +3,17 @@
 Everything runs in a copy; the user's tree is only read. Must not know models.
 """
 
-import fcntl
-import hashlib
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import platformdirs
 
 from dlmd_finetune.sandbox import bubblewrap, open_room
 from dlmd_finetune.sandbox.opening import KINDS, command
 from dlmd_finetune.tasks import audit, history, interpreter, sources, trust
 from dlmd_finetune.tasks import tree as trees
+from dlmd_finetune.tasks.folder import alone_in, folder_of
 from dlmd_finetune.tasks.funnel import Telling, losses
 from dlmd_finetune.tasks.inventory import Function
 from dlmd_finetune.tasks.sources import Sources
@@ -53,7 +49,7 @@ def mine(config: MineConfig) -> Mined:
     python = interpreter.find(repo, config.python)
     out = folder_of(repo, config.out)
     begun = time.monotonic()
-    with _alone(out), Telling() as telling:
+    with alone_in(out), Telling() as telling:
         telling.say("copying the tree")
         trees.copy(repo, out / "tree")
         facts = history.look(repo)
@@ -101,34 +97,6 @@ def _local(kind: str) -> str:
         return kind
     bubblewrap.modes()  # says what is missing, before anything is begun
     return "bubblewrap"
-
-
-def folder_of(repo: Path, out: Path | None) -> Path:
-    """Never inside the repository."""
-    if out is None:
-        mark = hashlib.sha256(str(repo).encode()).hexdigest()[:12]
-        return platformdirs.user_data_path("dlmd") / "tune" / f"{repo.name}-{mark}"
-    out = out.expanduser().resolve()
-    if out == repo or repo in out.parents:
-        raise ValueError(
-            f"--out {out} lies in the repository, which is never written to; name a "
-            "folder outside of it"
-        )
-    return out
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"another run works in {out}; wait for it, or name another folder with "
-                "--out"
-            ) from error
-        yield
 
 
 def _nothing(repo: Path, found: Sources) -> str:

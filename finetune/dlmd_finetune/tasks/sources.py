@@ -41,6 +41,9 @@ def read(copy: Path, inner: list[str]) -> Sources:
             continue
         if _aside(path) or any(path.startswith(f"{each}/") for each in inner):
             continue
+        if not _is_text(path):
+            found.notes.append(f"{path!r} is a name that is not UTF-8; left out.")
+            continue
         try:
             if facts.st_size > LARGE_BYTES:
                 raise ValueError(f"{path} is larger than 1 MB")
@@ -56,11 +59,19 @@ def read(copy: Path, inner: list[str]) -> Sources:
             found.refused += refused
     if notebooks:
         found.notes.append(
-            f"{notebooks} notebooks are left out: pytest does not test what is in them."
+            f"Notebooks are left out ({notebooks}): pytest does not test what is in them."
         )
     for folder in inner:
         found.notes.append(f"{folder} is a repository of its own; left out.")
     return found
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _aside(path: str) -> bool:

@@ -51,7 +51,7 @@ def split(members: Sequence[Member], seed: int) -> Sides:
         # One file, or all files tied together: then by function, clones still together.
         groups = _groups(members, pairs, lambda member: member.key)
         held = _held_out(groups, len(members), seed) or []
-        note = "All tasks stand in one file or are near-clones across files, so that held-out functions share files with those learnt from."
+        note = "Too few files could be held out whole (few files have tasks, or near-clones tie them together), so that held-out functions share files with those learnt from."
     sides: dict[str, Split] = {member.key: "train" for member in members}
     dev, test = _halved(held)
     if not dev and len(held) == 1 and len(held[0]) > 1:

@@ -5,6 +5,7 @@ begun again without it. Must not know functions, holes or models.
 """
 
 import json
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -101,10 +102,23 @@ def _broke_off(run: Run) -> Ending:
 
 def _no_start(place: Place, run: Run) -> str:
     last = [line for line in run.said.splitlines() if line.strip()][-3:]
+    said = " ".join(last) or "it said nothing"
+    if hiding := sorted(_hiding(place.tree)):
+        return (
+            f"pytest did not start: {said}; {hiding[0]} in the repository's root hides "
+            "what Python and pytest import by that name: give it another name"
+        )
     return (
-        f"pytest did not start in {place.python}: {' '.join(last) or 'it said nothing'}; "
-        "run it there by hand, or name another interpreter with --python"
+        f"pytest did not get to its tests in {place.python}: {said}; run it there by "
+        "hand, or name another interpreter with --python"
     )
+
+
+def _hiding(root: Path) -> set[str]:
+    """Files and packages in the root that are imported in place of what we run on."""
+    needed = {*sys.stdlib_module_names, "coverage", "pytest", "pluggy", "dlmd_probe"}
+    found = [*root.glob("*.py"), *(p.parent for p in root.glob("*/__init__.py"))]
+    return {place.name for place in found if place.stem in needed}
 
 
 @contextmanager

@@ -86,7 +86,8 @@ def _first_run(found: Survey) -> Run:
     if not run.collected:
         raise ValueError(
             "pytest finds no tests here; tests are what the model learns from: write "
-            "some (files test_*.py), or name the folder that has them"
+            "some (files test_*.py), or let pytest's own settings (testpaths, addopts) "
+            "choose those that are there"
         )
     return run
 
