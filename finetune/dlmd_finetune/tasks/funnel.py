@@ -95,8 +95,8 @@ def advice(mined: Mined) -> list[str]:
         )
     if files < ENOUGH_FILES:
         told.append(
-            f"Those to judge by stand in {files} files; of fewer than {ENOUGH_FILES} the "
-            "verdict can only be `not enough evidence`, so tests for functions in more "
+            f"Those to judge by stand in {files} file{'s' * (files != 1)}; of fewer than "
+            f"{ENOUGH_FILES} the verdict can only be `not enough evidence`, so tests for functions in more "
             "files are needed."
         )
     if not told:
