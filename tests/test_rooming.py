@@ -137,6 +137,24 @@ def test_a_runner_that_is_not_pytest_gives_tasks_and_scores(
     assert bytes_of(repo) == before
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_runner_that_names_no_test_of_pytests_is_told_so(tmp_path: Path) -> None:
+    repo = repository(tmp_path / "repo", FILES)
+    found = mine(
+        MineConfig(
+            repo=repo,
+            test_command="cp README.xml {junit}",
+            python=sys.executable,
+            sandbox="subprocess",
+            trust=True,
+        )
+    )
+    assert not found.tasks
+    [told] = [note for note in found.notes if "--test-command" in note]
+    assert "nothing passed that pytest finds and passes, such as test" in told
+
+
 def candidate(found: Mined, task: Task, fill: str, tests: tuple[str, ...]) -> Candidate:
     text = filled(text_of(found.tree, task.path), task, fill)
     return Candidate(path=task.path, text=text, node_ids=tests, timeout_s=20)

@@ -21,7 +21,7 @@ from dlmd_finetune.tasks.split import Member, Sides, split
 from dlmd_finetune.tasks.suite import Place
 from dlmd_finetune.tasks.survey import Survey, survey
 from dlmd_finetune.tasks.task import SPLITS, Loss, Mined, Stage, Task, save
-from dlmd_finetune.tasks.validate import Subject, Valid, Verdict, validate
+from dlmd_finetune.tasks.validate import UNWELL, Subject, Valid, Verdict, validate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,11 @@ def mine(config: MineConfig) -> Mined:
             pytest_args=surveyed.place.pytest_args,
             tasks=tuple(_task(each, found, sides) for each in valid),
             funnel=_funnel(found, over, surveyed, verdicts, sides),
-            notes=(*_notes(facts, sides), *found.notes),
+            notes=(
+                *_notes(facts, sides),
+                *_unheard(config, surveyed, verdicts),
+                *found.notes,
+            ),
             seconds=round(time.monotonic() - begun, 1),
         )
         save(mined, out / "tasks.json")
@@ -253,6 +257,18 @@ def _funnel(
 
 def _nameless(found: tuple[Loss, ...]) -> tuple[Loss, ...]:
     return tuple(Loss(reason=loss.reason, count=loss.count) for loss in found)
+
+
+def _unheard(
+    config: MineConfig, surveyed: Survey, verdicts: Sequence[Verdict]
+) -> Iterator[str]:
+    if config.test_command and verdicts and all(v.reason == UNWELL for v in verdicts):
+        test = next(iter(surveyed.covered[0].lines))
+        yield (
+            f"With --test-command {config.test_command!r} nothing passed that pytest "
+            f"finds and passes, such as {test}; run it by hand: its XML has to name tests "
+            "as pytest's does."
+        )
 
 
 def _notes(facts: history.History, sides: Sides) -> Iterator[str]:

@@ -55,6 +55,9 @@ class Verdict:
     dropped: tuple[str, ...] = ()  # why parts of it are no tasks
 
 
+UNWELL = "the tests fail in the sandbox"
+
+
 @dataclass(frozen=True, slots=True)
 class Tried:
     """What stubs showed of one hole."""
@@ -130,7 +133,7 @@ def _bodies(room: Room, batch: Sequence[Subject]) -> list[Tried]:
     for subject, edits in plans:
         tests = _all_tests(subject)
         failed = [_failed(next(outcomes), tests) for _ in edits]
-        found.append(_tried(edits, failed, "the tests fail in the sandbox", tests))
+        found.append(_tried(edits, failed, UNWELL, tests))
     return found
 
 
