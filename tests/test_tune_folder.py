@@ -42,12 +42,14 @@ def test_what_others_keep_there_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "tree").mkdir(parents=True)
     (out / "tree" / "precious").write_text("mine")
+    (out / "lock").write_text("of somebody else")
     with (
         pytest.raises(ValueError, match="holds files that are not of a run"),
         alone_in(out),
     ):
         pass
-    assert [p.name for p in out.rglob("*")] == ["tree", "precious"]
+    assert (out / "tree" / "precious").read_text() == "mine"
+    assert (out / "lock").read_text() == "of somebody else"
     with (
         pytest.raises(ValueError, match="is a file; name a folder"),
         alone_in(out / "tree" / "precious"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
-LOCK = "lock"  # stands in every folder of ours
+LOCK = "lock"  # stands in every folder of ours, and is empty
 
 
 def folder_of(repo: Path, out: Path | None) -> Path:
@@ -44,7 +44,8 @@ def alone_in(folder: Path) -> Iterator[None]:
             f"--out {folder} is a file; name a folder, which may be new, with --out"
         )
     lock = folder / LOCK
-    if not lock.is_file() and folder.is_dir() and any(folder.iterdir()):
+    ours = lock.is_file() and lock.stat().st_size == 0
+    if not ours and folder.is_dir() and any(folder.iterdir()):
         raise ValueError(
             f"--out {folder} holds files that are not of a run; name a new folder with "
             "--out"
