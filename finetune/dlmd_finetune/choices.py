@@ -156,11 +156,14 @@ class TuneConfig:
 
     def _refuse_numbers(self) -> None:
         least: dict[str, float] = {"budget": 0.1, "steps": 1, "tasks": 1, "group": 2}
-        least |= {"samples": 1, "functions": 1, "kl": 0, "stay": 0, "context": 32}
+        least |= {"samples": 1, "kl": 0, "stay": 0, "context": 32}
         for name, bound in least.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= bound):
-                raise ValueError(f"--{name} is {value}; expected at least {bound}")
+            if value is not None and not bound <= value < math.inf:
+                ends = ", and finite" * (value == math.inf)
+                raise ValueError(
+                    f"--{name} is {value}; expected at least {bound}{ends}"
+                )
         rate = self.learning_rate
         if rate is not None and not 0 < rate <= 1:
             raise ValueError(

@@ -96,8 +96,8 @@ def advice(mined: Mined) -> list[str]:
     if files < ENOUGH_FILES:
         told.append(
             f"Those to judge by stand in {files} file{'s' * (files != 1)}; of fewer than "
-            f"{ENOUGH_FILES} the verdict can only be `not enough evidence`, so tests for functions in more "
-            "files are needed."
+            f"{ENOUGH_FILES} the verdict can only be `not enough evidence`, so tests for "
+            "functions in more files are needed."
         )
     if not told:
         return []

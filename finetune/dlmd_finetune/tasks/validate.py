@@ -14,6 +14,7 @@ from dlmd_finetune.tasks.audit import audits
 from dlmd_finetune.tasks.inventory import Function, Hole
 from dlmd_finetune.tasks.stubs import Edit, apply, mutants, stubs
 
+UNWELL = "the tests fail in the sandbox"
 BATCH = 8  # functions
 BLOCKS, STATEMENTS = 3, 4  # of one function at most
 KILLED_LEAST, KILLED_WELL = 0.3, 0.5
@@ -53,9 +54,6 @@ class Verdict:
     reason: str | None
     killed: float | None  # of its mutants
     dropped: tuple[str, ...] = ()  # why parts of it are no tasks
-
-
-UNWELL = "the tests fail in the sandbox"
 
 
 @dataclass(frozen=True, slots=True)
